@@ -1,0 +1,217 @@
+/*
+ * journal.h: the log that is the write-ahead log, the change stream and the recovery source at once.
+ *
+ * An interface with several implementations (segment files, memory, faulty); a replicated log can take their place.
+ * Rules that every implementation keeps:
+ *   1. Nothing is visible to anyone before the commit's completion.
+ *   2. Sequences are contiguous in the lane and start at 1; (epoch, sequence) is never given twice; time_ms never falls.
+ *   3. Commits of one mailbox complete in the order of their submission. A commit may end OUTCOME_UNKNOWN (it may or may
+ *      not be there after a restart) or NOT_ACCEPTED (it is not there); after either, the journal is read-only.
+ *   4. journal_shard_committed(s) is moved on before journal_committed, and both before completions are posted.
+ *
+ * Owner:   one thread, the writer, opens, steps and closes. Any thread submits, reads the atomics, asks for a sync.
+ *          A commit belongs to the journal from journal_submit until its message is received at reply_to.
+ * Time:    journal_step is given the time; nothing here reads a clock.
+ * Memory:  taken at open; at most journal_options.batch_bytes_max are in flight and as many gathering.
+ * Tests:   tests/unit/engine/journal/, tests/sim/.
+ */
+#ifndef FRESHET_ENGINE_JOURNAL_JOURNAL_H
+#define FRESHET_ENGINE_JOURNAL_JOURNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/journal/disk.h"
+#include "engine/journal/entry.h"
+#include "engine/journal/position.h"
+#include "engine/shard/executor.h"
+#include "engine/shard/mailbox.h"
+#include "protocol/base/limits.h"
+
+enum journal_durability {
+    JOURNAL_SYNC,     /* complete when on stable storage */
+    JOURNAL_INTERVAL, /* complete when written to the file; synced every interval_ns */
+    JOURNAL_NONE      /* complete when written to the file; synced by the system, and before a store flush */
+};
+
+struct journal_options {
+    enum journal_durability durability;
+    uint64_t interval_ns;
+    uint64_t segment_bytes;   /* 64 MiB */
+    uint64_t retention_bytes; /* 8 GiB */
+    uint64_t retention_ms;    /* 24 h, by entry times */
+    uint64_t disk_reserve_bytes; /* below this much free space the journal takes no commits (BUSY at admission) */
+    size_t batch_bytes_max;      /* one write to the disk */
+    uint32_t shard_count;
+    /* First start: the id of the new store. Ignored when the folder has a journal already. */
+    struct store_id new_store_id;
+    struct disk *disk;
+    struct executor *executor; /* prepares and recycles segments; NULL: done on the spot */
+    struct waker *waker;       /* wakes the writer's thread */
+};
+
+/* What was wrong, for people: which file, where, what to do. */
+struct journal_problem {
+    char file[DISK_NAME_BYTES_MAX];
+    uint64_t offset;
+    char text[256];
+};
+
+struct journal_commit {
+    struct message message; /* message.receive is set by the caller; runs at reply_to */
+    struct mailbox *reply_to;
+    uint32_t shard;
+    struct bytes entry; /* from entry_encode; the caller's until completion */
+    /* filled by the journal */
+    enum status status;
+    uint64_t epoch;
+    uint64_t sequence;
+    uint64_t time_ms;
+};
+
+/* "Tell me when all that was committed before this call is on stable storage." */
+struct journal_sync {
+    struct message message;
+    struct mailbox *reply_to;
+    enum status status;
+    uint64_t durable_sequence;
+};
+
+struct journal_statistics {
+    uint64_t entries;
+    uint64_t batches;
+    uint64_t bytes_written;
+    uint64_t syncs;
+    uint64_t segments;
+    uint64_t oldest_sequence; /* the first that can still be read; 0: none */
+    uint64_t queued_bytes;    /* submitted and not yet committed */
+    uint64_t sync_ns_total;
+};
+
+struct journal_reader; /* blocking; for start-up, tools and store threads */
+
+struct journal;
+
+struct journal_vtable {
+    void (*submit)(struct journal *journal, struct journal_commit *commit);
+    void (*sync)(struct journal *journal, struct journal_sync *sync);
+    uint64_t (*step)(struct journal *journal, uint64_t now_ns, uint64_t wall_ms);
+    bool (*idle)(const struct journal *journal);
+    void (*retain)(struct journal *journal, uint64_t needed_from_sequence);
+    enum status (*position_check)(const struct journal *journal, const struct position *position);
+    void (*statistics)(const struct journal *journal, struct journal_statistics *out);
+    enum status (*reader_create)(struct journal *journal, uint64_t from_sequence,
+                                 struct journal_reader **out);
+    enum status (*reader_next)(struct journal_reader *reader, struct entry *entry_out);
+    void (*reader_destroy)(struct journal_reader *reader);
+    void (*close)(struct journal *journal);
+};
+
+struct journal {
+    const struct journal_vtable *vtable;
+    /* Shared with every thread; written by the writer alone. */
+    _Atomic uint64_t committed; /* the last committed sequence; 0: none yet */
+    _Atomic uint64_t durable;   /* the last sequence on stable storage */
+    _Atomic uint64_t shard_committed[SHARD_COUNT_MAX];
+    _Atomic uint32_t refusing; /* enum status: why commits are not taken now (BUSY: disk reserve), or 0 */
+    _Atomic bool read_only;    /* a sync failed; only a restart ends it */
+    _Atomic uint64_t queued_bytes; /* submitted and not yet complete, for admission */
+    struct store_id store_id;
+    uint64_t epoch; /* of this run; constant after open */
+};
+
+/* Segment files on options->disk: recovers what is there. On failure *out is NULL and *problem says why. */
+MUST_USE enum status journal_segments_open(const struct journal_options *options,
+                                           const uint64_t *persisted_sequence, /* per shard */
+                                           struct journal **out, struct journal_problem *problem);
+/* In memory, for tests: keeps everything, loses it when closed. */
+MUST_USE enum status journal_memory_open(const struct journal_options *options,
+                                         struct journal **out);
+
+/* Any thread. The commit completes later, through reply_to, whatever happens. */
+static inline void journal_submit(struct journal *journal, struct journal_commit *commit)
+{
+    journal->vtable->submit(journal, commit);
+}
+
+static inline void journal_sync_submit(struct journal *journal, struct journal_sync *sync)
+{
+    journal->vtable->sync(journal, sync);
+}
+
+/* The writer's turn: takes what was submitted, completes what the disk finished, starts the next batch. Returns the
+   time at which it wants to run again though nothing happens (UINT64_MAX: never). */
+static inline uint64_t journal_step(struct journal *journal, uint64_t now_ns, uint64_t wall_ms)
+{
+    return journal->vtable->step(journal, now_ns, wall_ms);
+}
+
+/* Nothing submitted, nothing in flight. */
+static inline bool journal_idle(const struct journal *journal)
+{
+    return journal->vtable->idle(journal);
+}
+
+/* Segments wholly below needed_from_sequence and outside retention may go. */
+static inline void journal_retain(struct journal *journal, uint64_t needed_from_sequence)
+{
+    journal->vtable->retain(journal, needed_from_sequence);
+}
+
+static inline uint64_t journal_committed(const struct journal *journal)
+{
+    return atomic_load_explicit(&journal->committed, memory_order_acquire);
+}
+
+static inline uint64_t journal_durable(const struct journal *journal)
+{
+    return atomic_load_explicit(&journal->durable, memory_order_acquire);
+}
+
+static inline uint64_t journal_shard_committed(const struct journal *journal, uint32_t shard)
+{
+    return atomic_load_explicit(&journal->shard_committed[shard], memory_order_acquire);
+}
+
+/* OK, or POSITION_EXPIRED: another store, a tail that was lost. The future of this epoch is INVALID. */
+MUST_USE static inline enum status journal_position_check(const struct journal *journal,
+                                                          const struct position *position)
+{
+    return journal->vtable->position_check(journal, position);
+}
+
+static inline void journal_statistics_read(const struct journal *journal,
+                                           struct journal_statistics *out)
+{
+    journal->vtable->statistics(journal, out);
+}
+
+/* POSITION_EXPIRED when from_sequence was trimmed. Reads what is committed at the time of each call. */
+MUST_USE static inline enum status journal_reader_create(struct journal *journal,
+                                                         uint64_t from_sequence,
+                                                         struct journal_reader **out)
+{
+    return journal->vtable->reader_create(journal, from_sequence, out);
+}
+
+/* The next entry, whose views are valid until the next call; NOT_FOUND at the end; DAMAGED with the place logged. */
+MUST_USE static inline enum status journal_reader_next(struct journal *journal,
+                                                       struct journal_reader *reader,
+                                                       struct entry *entry_out)
+{
+    return journal->vtable->reader_next(reader, entry_out);
+}
+
+static inline void journal_reader_destroy(struct journal *journal, struct journal_reader *reader)
+{
+    journal->vtable->reader_destroy(reader);
+}
+
+/* A clean end: nothing in flight (journal_idle), all synced, the epoch goes on at the next start. */
+static inline void journal_close(struct journal *journal)
+{
+    journal->vtable->close(journal);
+}
+
+#endif
