@@ -42,10 +42,11 @@ struct cache_meta {
     uint64_t epoch;
     uint64_t sequence;
     uint64_t version;
-    uint64_t made_at_ms; /* wall clock, for cache-timestamp and Age */
-    uint64_t made_at_ns; /* monotonic, for expiry */
-    uint64_t expires_at_ns;         /* UINT64_MAX: never */
-    uint64_t popular_expires_at_ns; /* instead of the former once hits reached popular_hits; 0: no such class */
+    uint64_t made_at_ms;    /* wall clock, for cache-timestamp and Age */
+    uint64_t made_at_ns;    /* monotonic, for expiry */
+    uint64_t expires_at_ns; /* UINT64_MAX: never */
+    uint64_t
+        popular_expires_at_ns; /* instead of the former once hits reached popular_hits; 0: no such class */
     uint32_t popular_hits;
     uint32_t hits; /* as of this lookup */
     enum cache_class class;
@@ -66,7 +67,8 @@ struct cache_statistics {
     uint64_t expiries;
     uint64_t refused; /* bodies that could not fit */
     uint64_t entries;
-    uint64_t bytes; /* all memory in use, the index and what is reserved in part-filled pages included */
+    uint64_t
+        bytes; /* all memory in use, the index and what is reserved in part-filled pages included */
     uint64_t bytes_max;
 };
 
@@ -99,6 +101,7 @@ bool cache_contains(struct cache *cache, uint64_t hash, struct bytes key);
 size_t cache_expire(struct cache *cache, uint64_t now_ns, size_t count);
 void cache_clear(struct cache *cache); /* owner */
 
-void cache_statistics_read(const struct cache *cache, struct cache_statistics *out); /* any thread */
+void cache_statistics_read(const struct cache *cache,
+                           struct cache_statistics *out); /* any thread */
 
 #endif

@@ -27,7 +27,8 @@ struct disk_operation {
     uint64_t offset;
     const uint8_t *data;
     size_t size;
-    bool durable; /* a write that is complete only when it is on stable storage (as with RWF_DSYNC) */
+    bool
+        durable; /* a write that is complete only when it is on stable storage (as with RWF_DSYNC) */
     /* OK, DISK_FULL or IO_ERROR. A short write is continued by the disk; it is never reported as OK. */
     void (*done)(struct disk_operation *operation, enum status status);
     void *context;            /* the submitter's */

@@ -29,7 +29,8 @@
 enum entry_kind {
     ENTRY_PUT = 1,    /* new_document is the record from now on */
     ENTRY_DELETE = 2, /* the record is gone; version is the one it had */
-    ENTRY_INTERNAL = 3 /* no record: the journal's own, or a later issue's (consumer positions, rules) */
+    ENTRY_INTERNAL =
+        3 /* no record: the journal's own, or a later issue's (consumer positions, rules) */
 };
 
 struct entry {

@@ -32,7 +32,7 @@
 enum journal_durability {
     JOURNAL_SYNC,     /* complete when on stable storage */
     JOURNAL_INTERVAL, /* complete when written to the file; synced every interval_ns */
-    JOURNAL_NONE      /* complete when written to the file; synced by the system, and before a store flush */
+    JOURNAL_NONE /* complete when written to the file; synced by the system, and before a store flush */
 };
 
 struct journal_options {
@@ -41,8 +41,9 @@ struct journal_options {
     uint64_t segment_bytes;   /* 64 MiB */
     uint64_t retention_bytes; /* 8 GiB */
     uint64_t retention_ms;    /* 24 h, by entry times */
-    uint64_t disk_reserve_bytes; /* below this much free space the journal takes no commits (BUSY at admission) */
-    size_t batch_bytes_max;      /* one write to the disk */
+    uint64_t
+        disk_reserve_bytes; /* below this much free space the journal takes no commits (BUSY at admission) */
+    size_t batch_bytes_max; /* one write to the disk */
     uint32_t shard_count;
     /* First start: the id of the new store. Ignored when the folder has a journal already. */
     struct store_id new_store_id;
@@ -114,8 +115,9 @@ struct journal {
     _Atomic uint64_t committed; /* the last committed sequence; 0: none yet */
     _Atomic uint64_t durable;   /* the last sequence on stable storage */
     _Atomic uint64_t shard_committed[SHARD_COUNT_MAX];
-    _Atomic uint32_t refusing; /* enum status: why commits are not taken now (BUSY: disk reserve), or 0 */
-    _Atomic bool read_only;    /* a sync failed; only a restart ends it */
+    _Atomic uint32_t
+        refusing; /* enum status: why commits are not taken now (BUSY: disk reserve), or 0 */
+    _Atomic bool read_only;        /* a sync failed; only a restart ends it */
     _Atomic uint64_t queued_bytes; /* submitted and not yet complete, for admission */
     struct store_id store_id;
     uint64_t epoch; /* of this run; constant after open */
@@ -188,17 +190,15 @@ static inline void journal_statistics_read(const struct journal *journal,
 }
 
 /* POSITION_EXPIRED when from_sequence was trimmed. Reads what is committed at the time of each call. */
-MUST_USE static inline enum status journal_reader_create(struct journal *journal,
-                                                         uint64_t from_sequence,
-                                                         struct journal_reader **out)
+MUST_USE static inline enum status
+journal_reader_create(struct journal *journal, uint64_t from_sequence, struct journal_reader **out)
 {
     return journal->vtable->reader_create(journal, from_sequence, out);
 }
 
 /* The next entry, whose views are valid until the next call; NOT_FOUND at the end; DAMAGED with the place logged. */
-MUST_USE static inline enum status journal_reader_next(struct journal *journal,
-                                                       struct journal_reader *reader,
-                                                       struct entry *entry_out)
+MUST_USE static inline enum status
+journal_reader_next(struct journal *journal, struct journal_reader *reader, struct entry *entry_out)
 {
     return journal->vtable->reader_next(reader, entry_out);
 }

@@ -1,0 +1,79 @@
+/*
+ * collection.h: the settings of a named set of records, and what a document must be to belong to it.
+ *
+ * Owner:  made at start-up, constant afterwards; any thread reads. Replaced values of a reload are atomics of their own.
+ * Tests:  tests/unit/engine/shard/test_collection.c.
+ */
+#ifndef FRESHET_ENGINE_SHARD_COLLECTION_H
+#define FRESHET_ENGINE_SHARD_COLLECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/status.h"
+
+#define COLLECTION_FIELD_COUNT_MAX 64
+#define DETAIL_BYTES_MAX           256
+
+enum field_type { FIELD_ANY, FIELD_STRING, FIELD_NUMBER, FIELD_BOOLEAN, FIELD_OBJECT, FIELD_ARRAY };
+
+struct collection_field {
+    struct bytes name;
+    enum field_type type;
+    struct bytes default_value; /* MessagePack; empty: none */
+};
+
+/* Durations of the cache classes; a reload (SIGHUP) may change them, hence atomic. */
+struct collection_ttl {
+    _Atomic uint64_t record_ns;
+    _Atomic uint64_t popular_ns; /* 0: no such class */
+    _Atomic uint32_t popular_hits;
+    _Atomic uint64_t list_ns;
+    _Atomic uint64_t index_ns;
+};
+
+struct collection {
+    uint16_t number;      /* place in the engine's table */
+    struct bytes name;    /* "products" */
+    struct bytes singular; /* "Product", for messages */
+    bool cached;          /* cache: off makes it false */
+    bool old_images;      /* entries carry the old document */
+    struct collection_ttl ttl;
+    struct bytes indexes[INDEX_COUNT_MAX]; /* names of indexed top-level fields */
+    uint32_t index_count;
+    struct collection_field fields[COLLECTION_FIELD_COUNT_MAX];
+    uint32_t field_count;
+    struct bytes kept[4]; /* server-kept members: a PUT cannot set them and does not lose them ("images") */
+    uint32_t kept_count;
+};
+
+/* Why a document is refused, in plain words, for the problem's detail. */
+struct detail {
+    char text[DETAIL_BYTES_MAX];
+};
+
+/* True for 1 to 64 of [A-Za-z0-9_-], not starting with '-' or '_', not one of the reserved words of the API. */
+bool collection_name_valid(struct bytes name);
+/* 1 to 512 bytes of UTF-8 without control characters. */
+bool record_id_valid(struct bytes id);
+
+/* The index of a declared field, or -1. */
+int collection_index_find(const struct collection *collection, struct bytes field);
+
+/*
+ * Checks document (a MessagePack map without "id") against fields, fills in defaults, carries over the members that the
+ * server keeps from old_document (empty: there is none), and checks indexed values. Writes the document to store.
+ * UNPROCESSABLE with the field named; TOO_LARGE.
+ */
+MUST_USE enum status collection_conform(const struct collection *collection, struct bytes document,
+                                        struct bytes old_document, struct writer *out,
+                                        struct detail *detail_out);
+
+/* The value by which document stands in the index, written to out; false: it does not stand in it. */
+bool collection_index_value(const struct collection *collection, uint32_t index,
+                            struct bytes document, struct writer *out);
+
+#endif

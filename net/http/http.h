@@ -1,0 +1,139 @@
+/*
+ * http.h: HTTP/1.0 and 1.1 on the connections of one thread: parse, hand complete requests to a handler, send answers
+ * in the order of the requests.
+ *
+ * Owner:     one thread and its ring. An exchange is one request with its answer; it belongs to the connection, which may die
+ *            before the answer is there: the answer is then thrown away, never the exchange under its handler.
+ * Memory:    a connection that is idle holds no buffers. An exchange has an arena for what lives until its answer.
+ * Views:     request views (target, headers, body) are valid until the handler returns; what is needed later is copied with
+ *            http_keep.
+ * Order:     answers may be given in any order; they are sent in the order of the requests, all that are ready in one send a turn.
+ * Bounds:    http_options. A request over them is answered (413, 414, 431, 408, 503) and the connection closed where it cannot go on.
+ * Errors:    malformed HTTP is answered 400 through http_options.refuse and the connection is closed; see net/http/check.c for what is
+ *            refused beyond llhttp's strict mode (request smuggling).
+ * Tests:     tests/unit/net/http/, tests/fuzz/fuzz_http.c, tests/integration/.
+ */
+#ifndef FRESHET_NET_HTTP_HTTP_H
+#define FRESHET_NET_HTTP_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/base/bytes.h"
+
+#define HTTP_HEADERS_MAX 100
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_OTHER /* known to llhttp, not to us: 405 or 501 is the handler's to say */
+};
+#define HTTP_METHOD_COUNT 8
+
+/* Headers that handlers ask for, found while parsing. A repeated one is kept as its first value, but see `repeated`. */
+enum http_known {
+    HTTP_HOST,
+    HTTP_CONTENT_TYPE,
+    HTTP_CONTENT_ENCODING,
+    HTTP_ORIGIN,
+    HTTP_CACHE_CONTROL,
+    HTTP_PRAGMA,
+    HTTP_IF_MATCH,
+    HTTP_IF_NONE_MATCH,
+    HTTP_IDEMPOTENCY_KEY,
+    HTTP_MIN_POSITION, /* freshet-min-position */
+    HTTP_ACCEPT,
+    HTTP_AUTHORIZATION,
+    HTTP_LAST_EVENT_ID,
+    HTTP_REQUEST_METHOD, /* Access-Control-Request-Method */
+    HTTP_KNOWN_COUNT
+};
+
+struct http_header {
+    struct bytes name;
+    struct bytes value; /* without white space around it */
+};
+
+struct http_request {
+    enum http_method method;
+    struct bytes method_text;
+    struct bytes target;   /* as sent */
+    struct bytes path;     /* before '?', still percent-encoded; an absolute-form target is reduced to its path */
+    struct bytes query;    /* after '?', may be empty */
+    struct bytes body;
+    bool has_body;         /* Content-Length > 0 or chunked */
+    struct bytes known[HTTP_KNOWN_COUNT]; /* data NULL: not sent */
+    uint32_t repeated;     /* bit per known header that came more than once */
+    const struct http_header *headers; /* all of them, in order */
+    uint32_t header_count;
+    uint8_t minor;         /* HTTP/1.minor */
+    bool keep_alive;
+};
+
+struct http_server; /* one thread's */
+struct http_connection;
+
+#define HTTP_EXCHANGE_USER_BYTES 1024 /* for the handler: its state of this request; zeroed */
+
+struct http_exchange {
+    struct http_request request;
+    uint64_t started_ns;  /* when the request's first byte was there, or the previous one was complete */
+    uint64_t number;      /* of this exchange, for request_id */
+    uint16_t status;      /* set by the answer */
+    uint16_t route;       /* the handler's, for metrics and the access log */
+    uint32_t answer_bytes;
+    struct bytes log_path; /* kept for the access log when it is on */
+    _Alignas(16) uint8_t user[HTTP_EXCHANGE_USER_BYTES];
+};
+
+typedef void http_handler(void *context, struct http_exchange *exchange);
+
+struct http_options {
+    http_handler *handle;
+    /* A request that never became one: answer it with this status (400, 408, 411, 413, 414, 417, 431, 501, 503, 505); the connection is
+       closed afterwards. */
+    void (*refuse)(void *context, struct http_exchange *exchange, uint16_t status,
+                   const char *detail);
+    /* After an answer has been handed over: metrics, the access log. */
+    void (*finished)(void *context, struct http_exchange *exchange, uint64_t now_ns);
+    void *context;
+    uint32_t connections_max;    /* of this thread; one more is answered 503 and closed */
+    uint32_t pipelined_max;      /* exchanges of one connection at a time; more wait in the socket (64) */
+    uint32_t head_bytes_max;     /* 16 KiB; 431, target alone 8 KiB: 414 */
+    uint32_t body_bytes_max;     /* 1 MiB; 413 */
+    uint64_t head_timeout_ns;    /* from the first byte of a request to the end of its head; 408 */
+    uint64_t body_timeout_ns;    /* without a byte of the body; 408 */
+    uint64_t idle_timeout_ns;    /* a kept-alive connection without a request; closed */
+    uint64_t send_timeout_ns;    /* a client that does not read; closed */
+};
+
+/* ---- for handlers ---- */
+
+/* Memory that lives until the answer was handed over. NULL when over the exchange's bound. */
+uint8_t *http_allocate(struct http_exchange *exchange, size_t size);
+struct bytes http_keep(struct http_exchange *exchange, struct bytes bytes);
+
+/*
+ * Answer, variant 1, for answers whose size has a small bound: room for size_max bytes where they will be sent from (or NULL
+ * when out of memory: then answer with variant 2), and then how many were written. In between no other http call.
+ */
+uint8_t *http_answer_begin(struct http_exchange *exchange, size_t size_max);
+void http_answer_end(struct http_exchange *exchange, size_t size, uint16_t status);
+
+/* Answer, variant 2: head is copied; a large body (over 16 KiB) is sent from where it is, and release is called exactly once when it is no
+   longer needed, also when the connection dies; a small one is copied and released at once. release may be NULL. */
+void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes body,
+                 uint16_t status, void (*release)(void *owner), void *owner);
+
+/* The connection closes after this answer (the head should say so). Before the answer. */
+void http_close_after(struct http_exchange *exchange);
+/* True when the answer must say "Connection: close" (close), or "keep-alive" to an HTTP/1.0 client that asked (keep_alive_1_0). */
+bool http_closes(const struct http_exchange *exchange);
+bool http_says_keep_alive(const struct http_exchange *exchange);
+
+#endif
