@@ -16,10 +16,12 @@
 #ifndef FRESHET_NET_HTTP_HTTP_H
 #define FRESHET_NET_HTTP_HTTP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "protocol/base/bytes.h"
+#include "protocol/base/status.h"
 
 #define HTTP_HEADERS_MAX 100
 
@@ -62,16 +64,17 @@ struct http_header {
 struct http_request {
     enum http_method method;
     struct bytes method_text;
-    struct bytes target;   /* as sent */
-    struct bytes path;     /* before '?', still percent-encoded; an absolute-form target is reduced to its path */
-    struct bytes query;    /* after '?', may be empty */
+    struct bytes target; /* as sent */
+    /* Before '?', still percent-encoded; an absolute-form target is reduced to its path. */
+    struct bytes path;
+    struct bytes query; /* after '?', may be empty */
     struct bytes body;
-    bool has_body;         /* Content-Length > 0 or chunked */
+    bool has_body;                        /* Content-Length > 0 or chunked */
     struct bytes known[HTTP_KNOWN_COUNT]; /* data NULL: not sent */
-    uint32_t repeated;     /* bit per known header that came more than once */
-    const struct http_header *headers; /* all of them, in order */
+    uint32_t repeated;                    /* bit per known header that came more than once */
+    const struct http_header *headers;    /* all of them, in order */
     uint32_t header_count;
-    uint8_t minor;         /* HTTP/1.minor */
+    uint8_t minor; /* HTTP/1.minor */
     bool keep_alive;
 };
 
@@ -82,10 +85,10 @@ struct http_connection;
 
 struct http_exchange {
     struct http_request request;
-    uint64_t started_ns;  /* when the request's first byte was there, or the previous one was complete */
-    uint64_t number;      /* of this exchange, for request_id */
-    uint16_t status;      /* set by the answer */
-    uint16_t route;       /* the handler's, for metrics and the access log */
+    uint64_t started_ns; /* when its bytes began to arrive */
+    uint64_t number;     /* of this exchange, for request_id */
+    uint16_t status;     /* set by the answer */
+    uint16_t route;      /* the handler's, for metrics and the access log */
     uint32_t answer_bytes;
     struct bytes log_path; /* kept for the access log when it is on */
     _Alignas(16) uint8_t user[HTTP_EXCHANGE_USER_BYTES];
@@ -99,18 +102,72 @@ struct http_options {
        closed afterwards. */
     void (*refuse)(void *context, struct http_exchange *exchange, uint16_t status,
                    const char *detail);
-    /* After an answer has been handed over: metrics, the access log. */
+    /* After an answer has been handed over, once per exchange, also when its connection is gone: metrics, the access log. */
     void (*finished)(void *context, struct http_exchange *exchange, uint64_t now_ns);
     void *context;
-    uint32_t connections_max;    /* of this thread; one more is answered 503 and closed */
-    uint32_t pipelined_max;      /* exchanges of one connection at a time; more wait in the socket (64) */
-    uint32_t head_bytes_max;     /* 16 KiB; 431, target alone 8 KiB: 414 */
-    uint32_t body_bytes_max;     /* 1 MiB; 413 */
-    uint64_t head_timeout_ns;    /* from the first byte of a request to the end of its head; 408 */
-    uint64_t body_timeout_ns;    /* without a byte of the body; 408 */
-    uint64_t idle_timeout_ns;    /* a kept-alive connection without a request; closed */
-    uint64_t send_timeout_ns;    /* a client that does not read; closed */
+    uint32_t connections_max; /* of this thread; one more is answered 503 and closed */
+    uint32_t pipelined_max;   /* exchanges of one connection at a time; more wait (64) */
+    uint32_t head_bytes_max;  /* 16 KiB; 431, target alone 8 KiB: 414 */
+    uint32_t body_bytes_max;  /* 1 MiB; 413 */
+    uint64_t head_timeout_ns; /* from the first byte of a request to the end of its head; 408 */
+    uint64_t body_timeout_ns; /* without a byte of the body; 408 */
+    uint64_t idle_timeout_ns; /* a kept-alive connection without a request; closed */
+    uint64_t send_timeout_ns; /* a client that does not read; closed */
+    /* Of buffers, answers and arenas of this thread; over it requests are answered 503. 0: HTTP_MEMORY_BYTES_DEFAULT. */
+    uint64_t memory_bytes_max;
 };
+
+#define HTTP_MEMORY_BYTES_DEFAULT (256u << 20)
+
+/* ---- for the thread that runs it ----
+ *
+ *     ring_wait(ring, timeout);
+ *     http_server_begin(server, now_ns);      the time of this turn
+ *     ring_dispatch(ring);                     bytes in -> handlers
+ *     … other work of the turn that gives answers …
+ *     next_ns = http_server_step(server);      answers out, timeouts; before the next ring_wait
+ */
+struct ring;
+
+/* Written by the server's thread, read by any (relaxed). */
+struct http_statistics {
+    _Atomic uint64_t connections_open;
+    _Atomic uint64_t connections_accepted;
+    _Atomic uint64_t connections_refused; /* over connections_max */
+    _Atomic uint64_t requests;            /* handed to handle or to refuse */
+    _Atomic uint64_t refused;             /* handed to refuse */
+    _Atomic uint64_t bytes_in;
+    _Atomic uint64_t bytes_out;
+    _Atomic uint64_t timeouts_head;
+    _Atomic uint64_t timeouts_body;
+    _Atomic uint64_t timeouts_idle;
+    _Atomic uint64_t timeouts_send;
+    _Atomic uint64_t memory_bytes; /* in use now, of memory_bytes_max */
+};
+
+/* options are copied. The ring must have receive buffers. On failure *out is NULL. */
+MUST_USE enum status http_server_create(const struct http_options *options, struct ring *ring,
+                                        struct http_server **out);
+/* After http_server_drained, or when the ring's thread has ended and the ring is about to be destroyed (then exchanges still unanswered are lost, and
+   must not be answered any more). Accepts NULL; sets *server to NULL. */
+void http_server_destroy(struct http_server **server);
+
+/* Takes connections from a listening socket, which stays the caller's; at most HTTP_LISTENERS_MAX. */
+#define HTTP_LISTENERS_MAX 4
+MUST_USE enum status http_server_accept(struct http_server *server, int listening_fd);
+
+void http_server_begin(struct http_server *server, uint64_t now_ns);
+/* Returns when it wants to run again though nothing happens: UINT64_MAX: never. */
+uint64_t http_server_step(struct http_server *server);
+
+/* Stops accepting; idle connections are closed, the others after the answers they wait for (http_closes is true from here
+   on). Calling it again with force closes all connections now, whatever is in flight. */
+void http_server_drain(struct http_server *server, bool force);
+/* No connection and no accept is left. An exchange may still be with its handler: see http_server_unanswered. */
+bool http_server_drained(const struct http_server *server);
+/* Exchanges given to a handler and not yet answered, also those whose connection is gone. */
+uint64_t http_server_unanswered(const struct http_server *server);
+const struct http_statistics *http_server_statistics(const struct http_server *server);
 
 /* ---- for handlers ---- */
 
