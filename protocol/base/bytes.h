@@ -1,10 +1,13 @@
 /*
- * bytes.h: a view of bytes, a reader that cannot pass its end, and a writer that cannot pass its capacity.
+ * bytes.h: a view of bytes, a reader that cannot pass its end, and a writer that cannot pass its
+ * capacity.
  *
- * Owner:     the caller; nothing here allocates. A view is valid as long as the memory it points into.
- * Errors:    sticky. After the first read or write that does not fit, `failed` is set, reads return zero or an empty
- *            view, writes do nothing; check once at the end.
- * Format:    integers are big-endian, coded byte by byte, so that byte order is number order and nothing is aligned.
+ * Owner:     the caller; nothing here allocates. A view is valid as long as the memory it points
+ *            into.
+ * Errors:    sticky. After the first read or write that does not fit, `failed` is set, reads return
+ *            zero or an empty view, writes do nothing; check once at the end.
+ * Format:    integers are big-endian, coded byte by byte, so that byte order is number order and
+ *            nothing is aligned.
  * Invariant: offset <= size (reader), size <= capacity (writer).
  */
 #ifndef FRESHET_PROTOCOL_BASE_BYTES_H

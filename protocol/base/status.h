@@ -1,9 +1,10 @@
 /*
  * status.h: the one table of outcomes.
  *
- * Everything fallible returns enum status and is MUST_USE. A wire code never changes its meaning and is never reused;
- * new members go at the end of the table. net/rest maps a status to HTTP in one switch; foreign errors (errno, RocksDB,
- * libcyaml) become one of these at the edge where they arise.
+ * Everything fallible returns enum status and is MUST_USE. A wire code never changes its meaning
+ * and is never reused; new members go at the end of the table. net/rest maps a status to HTTP in
+ * one switch; foreign errors (errno, RocksDB, libcyaml) become one of these at the edge where they
+ * arise.
  */
 #ifndef FRESHET_PROTOCOL_BASE_STATUS_H
 #define FRESHET_PROTOCOL_BASE_STATUS_H
