@@ -12,6 +12,17 @@
  *    20  u64 time_ms        /  zero until then
  *    28  u32 shard-independent slot of the record (0-255), for readers that take only some slots
  *
+ * Payload, ENTRY_PAYLOAD_FIXED_BYTES and then the parts whose sizes it gives, in this order:
+ *
+ *     0  u8  kind
+ *     1  u8  flags: 1 has_old, 2 has_old_document
+ *     2  u16 size of collection, u16 of id, u16 of idempotency_key
+ *     8  u64 version
+ *    16  u32 size of changed, u32 of new_document, u32 of old_document
+ *    28  collection, id, idempotency_key, the body hash (16 bytes if there is a key), changed, new and old document
+ *
+ * The payload's checksum does not cover the header: the batch that holds the entry covers its header.
+ *
  * Owner:  views point into the encoded bytes; nothing is allocated.
  * Tests:  tests/unit/engine/journal/, tests/fuzz/fuzz_entry.c.
  */
@@ -24,7 +35,9 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/limits.h"
 
-#define ENTRY_HEADER_BYTES 32
+#define ENTRY_HEADER_BYTES        32
+#define ENTRY_PAYLOAD_FIXED_BYTES 28
+#define ENTRY_BODY_HASH_BYTES     16
 
 enum entry_kind {
     ENTRY_PUT = 1,    /* new_document is the record from now on */
@@ -57,7 +70,12 @@ size_t entry_encoded_size(const struct entry *entry);
 MUST_USE enum status entry_encode(const struct entry *entry, struct writer *out);
 /* bytes is exactly one entry. DAMAGED when a length, the checksum or a kind is wrong. */
 MUST_USE enum status entry_decode(struct bytes bytes, struct entry *out);
-/* Only the header and lengths, for a caller that has verified the checksum before. */
+/* The same without the checksum, for a caller that has verified it before. */
+MUST_USE enum status entry_view(struct bytes bytes, struct entry *out);
+/* Whether the payload of an entry of bytes.size >= ENTRY_HEADER_BYTES has its size and checksum. */
+bool entry_is_whole(struct bytes bytes);
+/* Header and payload of the entry that begins at encoded, which has ENTRY_HEADER_BYTES at least; not verified. */
+size_t entry_stored_size(const uint8_t *encoded);
 void entry_stamp(uint8_t *encoded, uint64_t sequence, uint64_t time_ms);
 
 #endif

@@ -6,13 +6,18 @@
  *   1. Nothing is visible to anyone before the commit's completion.
  *   2. Sequences are contiguous in the lane and start at 1; (epoch, sequence) is never given twice; time_ms never falls.
  *   3. Commits of one mailbox complete in the order of their submission. A commit may end OUTCOME_UNKNOWN (it may or may
- *      not be there after a restart) or NOT_ACCEPTED (it is not there); after either, the journal is read-only.
+ *      not be there after a restart): then the journal is read-only from there on. Or NOT_ACCEPTED (it is not there):
+ *      because the journal is read-only, or because the disk is full, which may pass. What a shard submitted before it
+ *      heard of such a refusal may build on the refused entry, so it is refused too: see journal_commit.refusals.
  *   4. journal_shard_committed(s) is moved on before journal_committed, and both before completions are posted.
  *
  * Owner:   one thread, the writer, opens, steps and closes. Any thread submits, reads the atomics, asks for a sync.
  *          A commit belongs to the journal from journal_submit until its message is received at reply_to.
+ * Sleep:   the writer's thread announces its sleep on journal->inbox (mailbox_sleep_begin and _end); submitters ring its
+ *          waker then. Whoever never announces sleep is never rung.
  * Time:    journal_step is given the time; nothing here reads a clock.
- * Memory:  taken at open; at most journal_options.batch_bytes_max are in flight and as many gathering.
+ * Memory:  taken at open; at most journal_options.batch_bytes_max are in flight and as many gathering. A journal reader
+ *          allocates its own buffers, for one batch.
  * Tests:   tests/unit/engine/journal/, tests/sim/.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_JOURNAL_H
@@ -41,15 +46,18 @@ struct journal_options {
     uint64_t segment_bytes;   /* 64 MiB */
     uint64_t retention_bytes; /* 8 GiB */
     uint64_t retention_ms;    /* 24 h, by entry times */
-    uint64_t
-        disk_reserve_bytes; /* below this much free space the journal takes no commits (BUSY at admission) */
-    size_t batch_bytes_max; /* one write to the disk */
+    /* With less free space than this the journal is `refusing` with BUSY. */
+    uint64_t disk_reserve_bytes;
+    size_t batch_bytes_max; /* one write to the disk; twice this is taken as buffers */
+    size_t entry_bytes_max; /* 0: ENTRY_BYTES_MAX; tests with small segments say less */
     uint32_t shard_count;
+    /* For tools: nothing is repaired or written, and no commits are taken. */
+    bool read_only;
     /* First start: the id of the new store. Ignored when the folder has a journal already. */
     struct store_id new_store_id;
     struct disk *disk;
     struct executor *executor; /* prepares and recycles segments; NULL: done on the spot */
-    struct waker *waker;       /* wakes the writer's thread */
+    struct waker *waker;       /* wakes the writer's thread; NULL: it never sleeps */
 };
 
 /* What was wrong, for people: which file, where, what to do. */
@@ -64,11 +72,17 @@ struct journal_commit {
     struct mailbox *reply_to;
     uint32_t shard;
     struct bytes entry; /* from entry_encode; the caller's until completion */
+    /* In: the highest number this shard has received in a completion, 0 at first. Out: the shard's refusals so far. A
+       commit with a lower number than the shard has refusals was built without knowing of the last one. */
+    uint64_t refusals;
     /* filled by the journal */
     enum status status;
     uint64_t epoch;
     uint64_t sequence;
     uint64_t time_ms;
+    /* the journal's, until completion */
+    struct journal *journal;
+    void (*reply)(struct message *message);
 };
 
 /* "Tell me when all that was committed before this call is on stable storage." */
@@ -77,6 +91,10 @@ struct journal_sync {
     struct mailbox *reply_to;
     enum status status;
     uint64_t durable_sequence;
+    /* the journal's, until completion */
+    struct journal *journal;
+    void (*reply)(struct message *message);
+    uint64_t target_sequence;
 };
 
 struct journal_statistics {
@@ -90,7 +108,10 @@ struct journal_statistics {
     uint64_t sync_ns_total;
 };
 
-struct journal_reader; /* blocking; for start-up, tools and store threads */
+/* Blocking; for start-up, tools and store threads: one thread at a time per reader. Implementations embed it. */
+struct journal_reader {
+    struct journal_problem problem; /* filled when a call returned DAMAGED */
+};
 
 struct journal;
 
@@ -115,10 +136,13 @@ struct journal {
     _Atomic uint64_t committed; /* the last committed sequence; 0: none yet */
     _Atomic uint64_t durable;   /* the last sequence on stable storage */
     _Atomic uint64_t shard_committed[SHARD_COUNT_MAX];
-    _Atomic uint32_t
-        refusing; /* enum status: why commits are not taken now (BUSY: disk reserve), or 0 */
-    _Atomic bool read_only;        /* a sync failed; only a restart ends it */
+    /* enum status: why admission should take no writes now, or 0. BUSY: under the disk reserve; what is submitted all
+       the same is still taken. DISK_FULL: no room for the next segment; what is submitted is NOT_ACCEPTED. */
+    _Atomic uint32_t refusing;
+    _Atomic bool read_only;        /* a write or a sync failed; only a restart ends it */
     _Atomic uint64_t queued_bytes; /* submitted and not yet complete, for admission */
+    struct mailbox inbox;          /* on the way to the writer */
+    struct waker quiet;            /* stands in for a waker that was not given */
     struct store_id store_id;
     uint64_t epoch; /* of this run; constant after open */
 };
@@ -127,7 +151,7 @@ struct journal {
 MUST_USE enum status journal_segments_open(const struct journal_options *options,
                                            const uint64_t *persisted_sequence, /* per shard */
                                            struct journal **out, struct journal_problem *problem);
-/* In memory, for tests: keeps everything, loses it when closed. */
+/* In memory, for tests: keeps everything, loses it when closed. A commit completes in the next step. */
 MUST_USE enum status journal_memory_open(const struct journal_options *options,
                                          struct journal **out);
 
@@ -155,7 +179,8 @@ static inline bool journal_idle(const struct journal *journal)
     return journal->vtable->idle(journal);
 }
 
-/* Segments wholly below needed_from_sequence and outside retention may go. */
+/* Any thread. Segments wholly below needed_from_sequence and outside retention may go; a lower number than before is
+   ignored. Until the first call nothing goes. */
 static inline void journal_retain(struct journal *journal, uint64_t needed_from_sequence)
 {
     journal->vtable->retain(journal, needed_from_sequence);
@@ -176,7 +201,8 @@ static inline uint64_t journal_shard_committed(const struct journal *journal, ui
     return atomic_load_explicit(&journal->shard_committed[shard], memory_order_acquire);
 }
 
-/* OK, or POSITION_EXPIRED: another store, a tail that was lost. The future of this epoch is INVALID. */
+/* Any thread. OK, or POSITION_EXPIRED: another store, a tail that was lost, an epoch too old to be known. The future of
+   this epoch is INVALID. Whether its entries can still be read is journal_reader_create's to say. */
 MUST_USE static inline enum status journal_position_check(const struct journal *journal,
                                                           const struct position *position)
 {
@@ -189,14 +215,15 @@ static inline void journal_statistics_read(const struct journal *journal,
     journal->vtable->statistics(journal, out);
 }
 
-/* POSITION_EXPIRED when from_sequence was trimmed. Reads what is committed at the time of each call. */
+/* Any thread. POSITION_EXPIRED when from_sequence was trimmed. Reads what is committed at the time of each call. */
 MUST_USE static inline enum status
 journal_reader_create(struct journal *journal, uint64_t from_sequence, struct journal_reader **out)
 {
     return journal->vtable->reader_create(journal, from_sequence, out);
 }
 
-/* The next entry, whose views are valid until the next call; NOT_FOUND at the end; DAMAGED with the place logged. */
+/* The next entry, whose views are valid until the next call. NOT_FOUND at the end (a later call may find more);
+   POSITION_EXPIRED when it was trimmed meanwhile; DAMAGED with the place in reader->problem. */
 MUST_USE static inline enum status
 journal_reader_next(struct journal *journal, struct journal_reader *reader, struct entry *entry_out)
 {
@@ -208,7 +235,8 @@ static inline void journal_reader_destroy(struct journal *journal, struct journa
     journal->vtable->reader_destroy(reader);
 }
 
-/* A clean end: nothing in flight (journal_idle), all synced, the epoch goes on at the next start. */
+/* A clean end: nothing in flight (journal_idle), all synced, the epoch goes on at the next start. Frees the journal;
+   its readers are gone by then, and no other thread uses it. Blocks. */
 static inline void journal_close(struct journal *journal)
 {
     journal->vtable->close(journal);
