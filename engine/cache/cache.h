@@ -5,10 +5,11 @@
  * says that a record is absent.
  *
  * Owner:     one shard's thread puts, removes, evicts and expires. Any thread looks up: an entry is found and, when its body is
- *            small, copied under its stripe's lock; a larger body is pinned and copied outside it.
+ *            small, copied under its stripe's lock (a stripe is one bucket of the index); a larger body is pinned and copied
+ *            outside it.
  * Memory:    one mapping of bytes_max made by cache_create holds everything: index, headers, keys, bodies. A full cache
- *            evicts (the coldest first, approximately LRU), it never grows; what cannot fit is not cached. A pinned body's memory is
- *            not reused until it is unpinned.
+ *            evicts (the coldest first, approximately LRU), it never grows; what cannot fit is not cached: an entry may take a
+ *            quarter of the memory. A pinned body's memory is not reused until it is unpinned. Untouched memory costs nothing.
  * Time:      the caller passes now_ns; this module never reads a clock.
  * Locks:     a foreign reader tries a stripe's lock a bounded number of times, then gets BUSY and goes by message.
  *            Recency is a mark on the entry, not a list move.
@@ -28,12 +29,15 @@
 
 #define CACHE_COPY_BYTES_MAX 4096
 #define CACHE_KEY_BYTES_MAX  2048
+/* A cache of less is off; a part of one shard cannot be larger. */
+#define CACHE_BYTES_MIN (8u << 10)
+#define CACHE_BYTES_MAX (64ull << 30)
 
 enum cache_class { CACHE_RECORD, CACHE_RECORD_POPULAR, CACHE_LIST, CACHE_INDEX };
 #define CACHE_CLASS_COUNT 4
 
 struct cache_options {
-    uint64_t bytes_max; /* 0: every lookup misses, every put does nothing */
+    uint64_t bytes_max; /* under CACHE_BYTES_MIN: every lookup misses, every put does nothing and says BUSY */
     bool shared;        /* false: one thread only, no locks are taken */
 };
 
@@ -48,7 +52,7 @@ struct cache_meta {
     uint64_t
         popular_expires_at_ns; /* instead of the former once hits reached popular_hits; 0: no such class */
     uint32_t popular_hits;
-    uint32_t hits; /* as of this lookup */
+    uint32_t hits; /* as of this lookup, which counts; in cache_put: where to begin, so that a new version may stay popular */
     enum cache_class class;
     bool absent; /* a negative entry: there is no such record */
 };
@@ -77,11 +81,14 @@ struct cache;
 /* The hash by which all calls find an entry; computed once per request. */
 uint64_t cache_hash(struct bytes key);
 
+/* TOO_LARGE: over CACHE_BYTES_MAX. NO_MEMORY: the kernel refuses the mapping. *out is NULL then. */
 MUST_USE enum status cache_create(const struct cache_options *options, struct cache **out);
 void cache_destroy(struct cache **cache); /* accepts NULL; sets *cache to NULL */
 
-/* Touches the memory that cache_get will need. */
+/* Any thread. Two passes over a batch before its cache_gets hide the memory's latency: the first asks for the places of the index, the
+   second, which needs them, for the entries. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
+void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
 
 /* Any thread. OK: a body of at most CACHE_COPY_BYTES_MAX is copied to copy_to (which holds as much), a larger one pinned.
    NOT_FOUND: not there, or expired. BUSY: the stripe's lock was not to be had. */
@@ -89,15 +96,15 @@ MUST_USE enum status cache_get(struct cache *cache, uint64_t hash, struct bytes 
                                uint64_t now_ns, uint8_t *copy_to, struct cache_body *out);
 void cache_unpin(struct cache *cache, struct cache_body *body); /* any thread */
 
-/* Owner. Puts the entry in the place of any older one with this key. The body is the concatenation of the parts. BUSY: it
-   does not fit; then an older entry with this key is gone all the same. */
+/* Owner. Puts the entry in the place of any older one with this key, in one step for readers. The body is the concatenation of the
+   parts, which must not lie in the cache. BUSY: it does not fit; then an older entry with this key is gone all the same. */
 MUST_USE enum status cache_put(struct cache *cache, uint64_t hash, struct bytes key,
                                const struct cache_meta *meta, const struct bytes *parts,
                                size_t part_count);
 void cache_remove(struct cache *cache, uint64_t hash, struct bytes key); /* owner */
 /* Owner. True when there is an entry (expired or not), without counting a hit: "is it worth replacing?" */
 bool cache_contains(struct cache *cache, uint64_t hash, struct bytes key);
-/* Owner. Looks at up to count entries, drops the expired; returns how many it dropped. Call it now and then. */
+/* Owner. Looks at about count entries (a bucket is finished whole), going round; drops the expired, returns how many. Call it now and then. */
 size_t cache_expire(struct cache *cache, uint64_t now_ns, size_t count);
 void cache_clear(struct cache *cache); /* owner */
 

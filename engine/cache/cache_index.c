@@ -1,0 +1,198 @@
+/*
+ * cache_index.c: buckets of tags and references, and their locks. See cache_internal.h.
+ */
+#include <immintrin.h>
+#include <sched.h>
+
+#include "engine/cache/cache_internal.h"
+#include "protocol/base/assert.h"
+
+/* A copy of 4 KiB under the lock takes about 100 ns; this many pauses are a few times that. */
+#define LOCK_TRIES 64
+/* The holder has lost its CPU, most likely: let it have ours. */
+#define OWNER_TRIES_BEFORE_YIELD 256
+
+static uint16_t tag_of(uint64_t hash)
+{
+    /* The top bits choose the bucket, the lowest ones the shard. */
+    return (uint16_t)(hash >> 16);
+}
+
+static bool try_lock(struct cache_bucket *bucket, unsigned tries)
+{
+    for (unsigned i = 0; i < tries; i++) {
+        if (atomic_load_explicit(&bucket->lock, memory_order_relaxed) == 0 &&
+            atomic_exchange_explicit(&bucket->lock, 1, memory_order_acquire) == 0) {
+            return true;
+        }
+        _mm_pause();
+    }
+    return false;
+}
+
+bool cache_bucket_try_lock(const struct cache *cache, struct cache_bucket *bucket)
+{
+    return !cache->shared || try_lock(bucket, LOCK_TRIES);
+}
+
+/* The owner has to get it: what it removes must be gone when it answers. Readers hold a lock for a look-up only. */
+static void owner_lock(const struct cache *cache, struct cache_bucket *bucket)
+{
+    while (cache->shared && !try_lock(bucket, OWNER_TRIES_BEFORE_YIELD)) {
+        sched_yield();
+    }
+}
+
+void cache_bucket_unlock(const struct cache *cache, struct cache_bucket *bucket)
+{
+    if (cache->shared) {
+        atomic_store_explicit(&bucket->lock, 0, memory_order_release);
+    }
+}
+
+static bool entry_is(const struct cache_entry *entry, uint64_t hash, struct bytes key)
+{
+    return entry->hash == hash &&
+           bytes_equal(bytes_of(cache_entry_key(entry), entry->key_size), key);
+}
+
+/* A bit for each place that may hold the hash. */
+static unsigned places_with_tag(const struct cache_bucket *bucket, uint16_t tag)
+{
+    unsigned places = 0;
+    for (unsigned i = 0; i < CACHE_BUCKET_PLACES; i++) {
+        places |= (unsigned)(bucket->tags[i] == tag && bucket->references[i] != 0) << i;
+    }
+    return places;
+}
+
+/* An entry's head, key and a small body lie in consecutive lines; asking for all at once pays for one miss, not two. */
+static void prefetch_entry(const struct cache_entry *entry)
+{
+    const uint8_t *at = (const uint8_t *)entry;
+    for (unsigned i = 0; i < 7; i++) {
+        __builtin_prefetch(at + (size_t)i * CACHE_LINE_BYTES);
+    }
+}
+
+/* The reference that leads to the entry, in the bucket or in a chained entry; NULL: not there. */
+static uint32_t *find_link(const struct cache *cache, struct cache_bucket *bucket, uint64_t hash,
+                           struct bytes key)
+{
+    unsigned places = places_with_tag(bucket, tag_of(hash));
+    while (places != 0) {
+        uint32_t *link = &bucket->references[__builtin_ctz(places)];
+        struct cache_entry *entry = cache_entry_at(cache, *link);
+        prefetch_entry(entry);
+        if (entry_is(entry, hash, key)) {
+            return link;
+        }
+        places &= places - 1;
+    }
+    /* Bounded by the entries of one bucket. */
+    for (uint32_t *link = &bucket->overflow; *link != 0;
+         link = &cache_entry_at(cache, *link)->next) {
+        if (entry_is(cache_entry_at(cache, *link), hash, key)) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+struct cache_entry *cache_index_find(const struct cache *cache, struct cache_bucket *bucket,
+                                     uint64_t hash, struct bytes key)
+{
+    const uint32_t *link = find_link(cache, bucket, hash, key);
+    return link == NULL ? NULL : cache_entry_at(cache, *link);
+}
+
+/* cache_prefetch_entry reads places without the lock, so they are written atomically. */
+static void place_set(struct cache_bucket *bucket, unsigned place, uint16_t tag, uint32_t reference)
+{
+    __atomic_store_n(&bucket->tags[place], tag, __ATOMIC_RELAXED);
+    __atomic_store_n(&bucket->references[place], reference, __ATOMIC_RELAXED);
+}
+
+static unsigned place_of(const struct cache_bucket *bucket, uint32_t reference)
+{
+    unsigned place = 0;
+    while (place < CACHE_BUCKET_PLACES && bucket->references[place] != reference) {
+        place++;
+    }
+    return place;
+}
+
+struct cache_entry *cache_index_put(struct cache *cache, struct cache_entry *entry)
+{
+    uint32_t reference = cache_reference_of(cache, entry);
+    struct cache_bucket *bucket = cache_bucket_of(cache, entry->hash);
+    struct bytes key = bytes_of(cache_entry_key(entry), entry->key_size);
+    struct cache_entry *old = NULL;
+
+    ASSERT(entry->state == CACHE_ENTRY_LIVE && entry->next == 0);
+    uint32_t *link = find_link(cache, bucket, entry->hash, key);
+    unsigned place = place_of(bucket, 0);
+    owner_lock(cache, bucket);
+    if (link != NULL) {
+        old = cache_entry_at(cache, *link);
+        entry->next = old->next;
+        __atomic_store_n(link, reference, __ATOMIC_RELAXED);
+    } else if (place < CACHE_BUCKET_PLACES) {
+        place_set(bucket, place, tag_of(entry->hash), reference);
+    } else {
+        entry->next = bucket->overflow;
+        bucket->overflow = reference;
+    }
+    cache_bucket_unlock(cache, bucket);
+    ASSERT(old != entry);
+    return old;
+}
+
+void cache_index_unlink(struct cache *cache, struct cache_entry *entry)
+{
+    uint32_t reference = cache_reference_of(cache, entry);
+    struct cache_bucket *bucket = cache_bucket_of(cache, entry->hash);
+    unsigned place = place_of(bucket, reference);
+
+    ASSERT(entry->state == CACHE_ENTRY_LIVE);
+    uint32_t *link = &bucket->overflow;
+    while (place == CACHE_BUCKET_PLACES && *link != reference) {
+        ASSERT(*link != 0);
+        link = &cache_entry_at(cache, *link)->next;
+    }
+    owner_lock(cache, bucket);
+    if (place == CACHE_BUCKET_PLACES) {
+        *link = entry->next;
+    } else if (bucket->overflow != 0) {
+        struct cache_entry *first = cache_entry_at(cache, bucket->overflow);
+        place_set(bucket, place, tag_of(first->hash), bucket->overflow);
+        bucket->overflow = first->next;
+        first->next = 0;
+    } else {
+        place_set(bucket, place, 0, 0);
+    }
+    cache_bucket_unlock(cache, bucket);
+}
+
+void cache_prefetch(const struct cache *cache, uint64_t hash)
+{
+    if (cache->page_count != 0) {
+        __builtin_prefetch(cache_bucket_of(cache, hash));
+    }
+}
+
+void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
+{
+    if (cache->page_count == 0) {
+        return;
+    }
+    const struct cache_bucket *bucket = cache_bucket_of(cache, hash);
+    for (unsigned i = 0; i < CACHE_BUCKET_PLACES; i++) {
+        if (__atomic_load_n(&bucket->tags[i], __ATOMIC_RELAXED) == tag_of(hash)) {
+            /* It may be gone, or another's, by now: a prefetch of any address in the mapping harms nobody. */
+            uint32_t reference = __atomic_load_n(&bucket->references[i], __ATOMIC_RELAXED);
+            prefetch_entry(cache_entry_at(cache, reference));
+            return;
+        }
+    }
+}
