@@ -1,18 +1,24 @@
 /*
- * document.h: reading and building documents: JSON values as MessagePack bytes, walked in place, never as a tree.
+ * document.h: reading and building documents: JSON values as MessagePack bytes, walked in place,
+ * never as a tree.
  *
- * A document is one MessagePack value: nil, bool, number, string (UTF-8), array, or map with distinct string keys; nested
- * at most DOCUMENT_DEPTH_MAX deep. bin and timestamps do not occur. Numbers are written
- *     an integer           when it fits int64 or uint64 and its JSON text is plain ("42", "-1", not "-0"),
- *     a float64            when the shortest text of that float64 is the number's text ("29.99", "1.0"),
+ * A document is one MessagePack value: nil, bool, number, string (UTF-8), array, or map with
+ * distinct string keys; nested at most DOCUMENT_DEPTH_MAX deep. bin and timestamps do not occur.
+ * Numbers are written
+ *     an integer           when it fits int64 or uint64 and its JSON text is plain ("42", "-1"; not
+ *                          "-0"),
+ *     a float64            when the shortest text of that float64 is the number's text ("29.99",
+ *                          "1.0"),
  *     DOCUMENT_EXT_NUMBER  else: the text itself ("1.50", "1E2", "-0", 38 digits).
- * Equal documents may have different bytes: readers take any valid encoding, compare with document_equal.
+ * Equal documents may have different bytes: readers take any valid encoding, compare with
+ * document_equal.
  *
  * Owner:     the caller; views point into the bytes given. Any thread may call.
- * Memory:    objects of up to MEMBERS_LOCAL_MAX (16) members are handled on the C stack; a larger one takes a
- *            block that grows with its member count, freed before the call returns.
- * Trust:     bytes from outside go through document_validate once. The other functions never read past the end of what
- *            they are given, but on bytes that were not validated they may answer false, DAMAGED or half the truth.
+ * Memory:    what has up to 64 members is handled on the C stack (at most 32 KiB of it); more members
+ *            take a block that grows with their count, freed before the call returns.
+ * Trust:     bytes from outside go through document_validate once. The other functions never read
+ *            past the end of what they are given, but on bytes that were not validated they may
+ *            answer false, DAMAGED or half the truth.
  * Tests:     tests/unit/protocol/document/, tests/fuzz/fuzz_document.c.
  */
 #ifndef FRESHET_PROTOCOL_DOCUMENT_DOCUMENT_H
@@ -28,7 +34,10 @@ extern "C" {
 
 /* The MessagePack extension type that holds the text of a JSON number. */
 #define DOCUMENT_EXT_NUMBER 1
-/* The longest text document_number_text writes for an integer or a float64; an extension's text may be longer. */
+/*
+ * The longest text document_number_text writes for an integer or a float64; an extension's text may
+ * be longer.
+ */
 #define DOCUMENT_NUMBER_TEXT_MAX 32
 
 enum document_type {
@@ -42,8 +51,9 @@ enum document_type {
 };
 
 /*
- * Full check of one value from outside: lengths, UTF-8, string keys, no key twice, numbers that JSON can say, depth, and
- * that the whole input is used. INVALID, UNPROCESSABLE (a number beyond the limits of json.h) or NO_MEMORY.
+ * Full check of one value from outside: lengths, UTF-8, string keys, no key twice, numbers that
+ * JSON can say, depth, and that the whole input is used. INVALID, UNPROCESSABLE (a number beyond
+ *      the limits of json.h) or NO_MEMORY.
  */
 MUST_USE enum status document_validate(struct bytes document);
 
@@ -57,7 +67,10 @@ struct document_cursor {
 };
 
 enum document_type document_type_of(struct bytes value);
-/* The bytes of the value that begins at bytes.data; 0 when no whole value begins there. Loops, never recurses. */
+/*
+ * The bytes of the value that begins at bytes.data; 0 when no whole value begins there. Loops,
+ * never recurses.
+ */
 size_t document_value_size(struct bytes bytes);
 bool document_is_object(struct bytes document);
 /* Members or elements; 0 for anything that is not an object or array. */
@@ -87,22 +100,23 @@ bool document_double(struct bytes value, double *out); /* any number, to the nea
 bool document_number_text(struct bytes value, struct writer *out);
 
 /*
- * The text by which a value is indexed: a string's bytes, a number's text as written, true or false. False for null,
- * arrays and objects, and when out is full (out->failed tells).
+ * The text by which a value is indexed: a string's bytes, a number's text as written, true or
+ * false. False for null, arrays and objects, and when out is full (out->failed tells).
  */
 bool document_index_text(struct bytes value, struct writer *out);
 
 /* ---- comparing ---- */
 
 /*
- * Equal values: the order of members does not count, numbers are equal only when their text is (1.0 is not 1). When there
- * is no memory to compare large objects the answer is false: at worst an equal write is taken for a change.
+ * Equal values: the order of members does not count, numbers are equal only when their text is (1.0
+ * is not 1). When there is no memory to compare large objects the answer is false: at worst an
+ * equal write is taken for a change.
  */
 bool document_equal(struct bytes a, struct bytes b);
 
 /*
- * The names of top-level members that were added, removed or altered, in byte order: a MessagePack array of strings is
- * appended to names_out. An empty document counts as an object without members.
+ * The names of top-level members that were added, removed or altered, in byte order: a MessagePack
+ * array of strings is appended to names_out. An empty document counts as an object without members.
  */
 MUST_USE enum status document_changed(struct bytes old_document, struct bytes new_document,
                                       struct writer *names_out, uint32_t *count_out);
@@ -118,12 +132,16 @@ void document_write_bool(struct writer *out, bool value);
 void document_write_null(struct writer *out);
 void document_write_float(struct writer *out, double value);     /* finite: JSON knows no other */
 void document_write_raw(struct writer *out, struct bytes value); /* a whole value's bytes */
-/* A number given by its JSON text: INVALID when it is none, UNPROCESSABLE over the limits of json.h, or TOO_LARGE. */
+/*
+ * A number given by its JSON text: INVALID when it is none, UNPROCESSABLE over the limits of
+ * json.h, or TOO_LARGE.
+ */
 MUST_USE enum status document_write_number_text(struct writer *out, struct bytes text);
 
 /*
- * A copy of an object with one top-level member replaced in its place, or added at the end; an empty document counts as an
- * object without members. INVALID when it is no object, TOO_LARGE when out is full.
+ * A copy of an object with one top-level member replaced in its place, or added at the end; an
+ * empty document counts as an object without members. INVALID when it is no object, TOO_LARGE when
+ * out is full.
  */
 MUST_USE enum status document_set_member(struct bytes document, struct bytes name,
                                          struct bytes value, struct writer *out);
