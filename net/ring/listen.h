@@ -19,7 +19,7 @@
 #include "protocol/base/status.h"
 
 #define LISTEN_BACKLOG           4096
-#define LISTEN_RETRY_MS          2000
+#define LISTEN_RETRY_MS          1000
 #define LISTEN_ADDRESS_BYTES_MAX 64 /* "[ffff:…]:65535" and its NUL */
 
 struct listen_address {

@@ -1,0 +1,490 @@
+#include "net/ring/disk_ring.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "protocol/base/assert.h"
+#include "protocol/base/bytes.h"
+
+#define ALIGNMENT_MIN 512
+#define ALIGNMENT_MAX 4096
+#define ZEROES_BYTES  (1u << 20)
+#define FILE_MODE     0640
+#define NO_DESCRIPTOR (-1)
+
+/* The two descriptors of an open file. Both are the same file; only `direct` bypasses the page cache. */
+struct file {
+    int buffered;
+    int direct; /* NO_DESCRIPTOR where the file system refuses O_DIRECT */
+};
+
+/* An operation that is with the kernel. */
+struct slot {
+    struct ring_operation ring_operation;
+    struct disk_ring *disk;
+    struct disk_operation *operation;
+    size_t written;
+    struct slot *next_free;
+};
+
+struct disk_ring {
+    struct disk disk;
+    int folder;
+    bool direct;
+
+    /* Shared: any thread opens and closes, under files_lock. A handle's entry does not change while it is open, and its
+       opener hands it to others by message, so that reading it needs no lock. */
+    pthread_mutex_t files_lock;
+    struct file files[DISK_FILES_MAX];
+
+    /* The ring's thread's. */
+    struct ring *ring;
+    struct slot *free_slots;
+    struct queue waiting;
+    uint32_t in_flight;
+    struct slot slots[DISK_RING_IN_FLIGHT_MAX];
+};
+
+static struct disk_ring *ring_disk(struct disk *disk)
+{
+    return CONTAINER_OF(disk, struct disk_ring, disk);
+}
+
+static enum status status_of_errno(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return STATUS_NOT_FOUND;
+    case ENOSPC:
+    case EDQUOT:
+        return STATUS_DISK_FULL;
+    case ENOMEM:
+        return STATUS_NO_MEMORY;
+    default:
+        return STATUS_IO_ERROR;
+    }
+}
+
+static const struct file *file_at(struct disk *disk, int handle)
+{
+    ASSERT(handle >= 0 && handle < DISK_FILES_MAX);
+    const struct file *file = &ring_disk(disk)->files[handle];
+    ASSERT(file->buffered != NO_DESCRIPTOR);
+    return file;
+}
+
+/* ---- submitted operations ---- */
+
+static void slot_submit(struct slot *slot)
+{
+    struct disk_operation *operation = slot->operation;
+    struct disk_ring *disk = slot->disk;
+    const struct file *file = file_at(&disk->disk, operation->file);
+    int fd = file->direct != NO_DESCRIPTOR ? file->direct : file->buffered;
+    if (operation->kind == DISK_SYNC) {
+        ring_sync(disk->ring, &slot->ring_operation, fd);
+        return;
+    }
+    ASSERT(slot->written < operation->size);
+    ring_write(disk->ring, &slot->ring_operation, fd, operation->offset + slot->written,
+               operation->data + slot->written, operation->size - slot->written,
+               operation->durable);
+}
+
+static void operation_start(struct disk_ring *disk, struct disk_operation *operation)
+{
+    struct slot *slot = disk->free_slots;
+    ASSERT(slot != NULL && slot->operation == NULL);
+    disk->free_slots = slot->next_free;
+    slot->operation = operation;
+    slot->written = 0;
+    slot_submit(slot);
+}
+
+static void slot_finish(struct slot *slot, enum status status)
+{
+    struct disk_ring *disk = slot->disk;
+    struct disk_operation *operation = slot->operation;
+    ASSERT(operation != NULL && disk->in_flight > 0);
+    slot->operation = NULL;
+    slot->next_free = disk->free_slots;
+    disk->free_slots = slot;
+    disk->in_flight--;
+    struct queue_link *next = queue_pop(&disk->waiting);
+    if (next != NULL) {
+        operation_start(disk, CONTAINER_OF(next, struct disk_operation, queued));
+    }
+    operation->done(operation, status);
+}
+
+static void slot_completed(struct ring_operation *ring_operation, int result, uint32_t flags)
+{
+    struct slot *slot = CONTAINER_OF(ring_operation, struct slot, ring_operation);
+    struct disk_operation *operation = slot->operation;
+    ASSERT(operation != NULL);
+    ASSERT((flags & RING_MORE) == 0);
+    if (result == -EINTR || result == -EAGAIN) {
+        slot_submit(slot);
+        return;
+    }
+    if (result < 0) {
+        slot_finish(slot, status_of_errno(-result) == STATUS_DISK_FULL ? STATUS_DISK_FULL
+                                                                       : STATUS_IO_ERROR);
+        return;
+    }
+    if (operation->kind == DISK_SYNC) {
+        slot_finish(slot, STATUS_OK);
+        return;
+    }
+    slot->written += (size_t)result;
+    if (slot->written >= operation->size) {
+        slot_finish(slot, STATUS_OK);
+    } else if (result == 0) {
+        slot_finish(slot, STATUS_DISK_FULL);
+    } else {
+        /* What follows a short write must be aligned again; the bytes since then are written twice, with the same content. */
+        slot->written -= slot->written % slot->disk->disk.write_alignment;
+        slot_submit(slot);
+    }
+}
+
+static void submit(struct disk *base, struct disk_operation *operation)
+{
+    struct disk_ring *disk = ring_disk(base);
+    ASSERT(disk->ring != NULL && operation->done != NULL);
+    if (operation->kind == DISK_WRITE) {
+        ASSERT(operation->size > 0 && operation->size % base->write_alignment == 0);
+        ASSERT(operation->offset % base->write_alignment == 0);
+        ASSERT((uintptr_t)operation->data % base->write_alignment == 0);
+    }
+    disk->in_flight++;
+    if (disk->free_slots == NULL) {
+        queue_push(&disk->waiting, &operation->queued);
+        return;
+    }
+    operation_start(disk, operation);
+}
+
+/* ---- blocking calls ---- */
+
+static enum status file_add(struct disk_ring *disk, struct file file, int *handle_out)
+{
+    enum status status = STATUS_BUSY;
+    (void)pthread_mutex_lock(&disk->files_lock);
+    for (int i = 0; i < DISK_FILES_MAX; i++) {
+        if (disk->files[i].buffered == NO_DESCRIPTOR) {
+            disk->files[i] = file;
+            *handle_out = i;
+            status = STATUS_OK;
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&disk->files_lock);
+    return status;
+}
+
+static void descriptors_close(struct file file)
+{
+    if (file.direct != NO_DESCRIPTOR) {
+        (void)close(file.direct);
+    }
+    (void)close(file.buffered);
+}
+
+static enum status disk_open(struct disk *base, const char *name, bool create, int *file_out)
+{
+    struct disk_ring *disk = ring_disk(base);
+    struct file file = {NO_DESCRIPTOR, NO_DESCRIPTOR};
+    int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);
+    file.buffered = openat(disk->folder, name, flags, FILE_MODE);
+    if (file.buffered < 0) {
+        return status_of_errno(errno);
+    }
+    if (disk->direct) {
+        file.direct = openat(disk->folder, name, O_RDWR | O_CLOEXEC | O_DIRECT);
+        if (file.direct < 0) {
+            (void)close(file.buffered);
+            return STATUS_IO_ERROR;
+        }
+    }
+    enum status status = file_add(disk, file, file_out);
+    if (status != STATUS_OK) {
+        descriptors_close(file);
+    }
+    return status;
+}
+
+static void disk_close(struct disk *base, int handle)
+{
+    struct disk_ring *disk = ring_disk(base);
+    struct file file = *file_at(base, handle);
+    (void)pthread_mutex_lock(&disk->files_lock);
+    disk->files[handle] = (struct file){NO_DESCRIPTOR, NO_DESCRIPTOR};
+    (void)pthread_mutex_unlock(&disk->files_lock);
+    descriptors_close(file);
+}
+
+static enum status disk_size(struct disk *base, int handle, uint64_t *bytes_out)
+{
+    struct stat info;
+    if (fstat(file_at(base, handle)->buffered, &info) != 0) {
+        return status_of_errno(errno);
+    }
+    *bytes_out = (uint64_t)info.st_size;
+    return STATUS_OK;
+}
+
+static enum status disk_read(struct disk *base, int handle, uint64_t offset, uint8_t *data,
+                             size_t size, size_t *read_out)
+{
+    int fd = file_at(base, handle)->buffered;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t result = pread(fd, data + done, size - done, (off_t)(offset + done));
+        if (result < 0 && errno == EINTR) {
+            continue;
+        }
+        if (result < 0) {
+            return status_of_errno(errno);
+        }
+        if (result == 0) {
+            break;
+        }
+        done += (size_t)result;
+    }
+    *read_out = done;
+    return STATUS_OK;
+}
+
+static enum status write_all(int fd, uint64_t offset, const uint8_t *data, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t result = pwrite(fd, data + done, size - done, (off_t)(offset + done));
+        if (result < 0 && errno == EINTR) {
+            continue;
+        }
+        if (result < 0) {
+            return status_of_errno(errno);
+        }
+        if (result == 0) {
+            return STATUS_DISK_FULL;
+        }
+        done += (size_t)result;
+    }
+    return STATUS_OK;
+}
+
+static enum status disk_write(struct disk *base, int handle, uint64_t offset, const uint8_t *data,
+                              size_t size)
+{
+    return write_all(file_at(base, handle)->buffered, offset, data, size);
+}
+
+static enum status disk_sync(struct disk *base, int handle)
+{
+    return fdatasync(file_at(base, handle)->buffered) == 0 ? STATUS_OK : status_of_errno(errno);
+}
+
+/* Zeroes from one offset to another; past the page cache where both are aligned, so that a new segment does not push out what is hot. */
+static enum status zero_range(struct disk *base, const struct file *file, uint64_t from,
+                              uint64_t to)
+{
+    void *zeroes = NULL;
+    if (posix_memalign(&zeroes, ALIGNMENT_MAX, ZEROES_BYTES) != 0) {
+        return STATUS_NO_MEMORY;
+    }
+    memset(zeroes, 0, ZEROES_BYTES);
+    bool aligned = from % base->write_alignment == 0 && to % base->write_alignment == 0;
+    int fd = aligned && file->direct != NO_DESCRIPTOR ? file->direct : file->buffered;
+    enum status status = STATUS_OK;
+    while (from < to && status == STATUS_OK) {
+        size_t size = to - from < ZEROES_BYTES ? (size_t)(to - from) : ZEROES_BYTES;
+        status = write_all(fd, from, (const uint8_t *)zeroes, size);
+        from += size;
+    }
+    free(zeroes);
+    return status;
+}
+
+static enum status disk_allocate(struct disk *base, int handle, uint64_t size)
+{
+    const struct file *file = file_at(base, handle);
+    uint64_t old_size;
+    enum status status = disk_size(base, handle, &old_size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (size <= old_size) {
+        return ftruncate(file->buffered, (off_t)size) == 0 ? STATUS_OK : status_of_errno(errno);
+    }
+    /* One extent where the file system can, and no room is found out now rather than half-way. */
+    if (fallocate(file->buffered, 0, (off_t)old_size, (off_t)(size - old_size)) != 0 &&
+        errno != EOPNOTSUPP && errno != ENOSYS) {
+        return status_of_errno(errno);
+    }
+    return zero_range(base, file, old_size, size);
+}
+
+static enum status disk_rename(struct disk *base, const char *from, const char *to)
+{
+    int folder = ring_disk(base)->folder;
+    return renameat(folder, from, folder, to) == 0 ? STATUS_OK : status_of_errno(errno);
+}
+
+static enum status disk_remove(struct disk *base, const char *name)
+{
+    return unlinkat(ring_disk(base)->folder, name, 0) == 0 ? STATUS_OK : status_of_errno(errno);
+}
+
+static enum status disk_sync_folder(struct disk *base)
+{
+    return fsync(ring_disk(base)->folder) == 0 ? STATUS_OK : status_of_errno(errno);
+}
+
+static enum status disk_list(struct disk *base,
+                             enum status (*visit)(void *context, const char *name), void *context)
+{
+    int fd = openat(ring_disk(base)->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return status_of_errno(errno);
+    }
+    DIR *folder = fdopendir(fd);
+    if (folder == NULL) {
+        (void)close(fd);
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = STATUS_OK;
+    for (struct dirent *entry = readdir(folder); entry != NULL && status == STATUS_OK;
+         entry = readdir(folder)) {
+        struct stat info;
+        if (fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode)) {
+            status = visit(context, entry->d_name);
+        }
+    }
+    (void)closedir(folder);
+    return status;
+}
+
+static enum status disk_free_bytes(struct disk *base, uint64_t *bytes_out)
+{
+    struct statvfs info;
+    if (fstatvfs(ring_disk(base)->folder, &info) != 0) {
+        return status_of_errno(errno);
+    }
+    *bytes_out = (uint64_t)info.f_bavail * info.f_frsize;
+    return STATUS_OK;
+}
+
+static void disk_destroy(struct disk *base)
+{
+    struct disk_ring *disk = ring_disk(base);
+    ASSERT(disk->in_flight == 0);
+    for (int i = 0; i < DISK_FILES_MAX; i++) {
+        if (disk->files[i].buffered != NO_DESCRIPTOR) {
+            descriptors_close(disk->files[i]);
+        }
+    }
+    if (disk->folder != NO_DESCRIPTOR) {
+        (void)close(disk->folder);
+    }
+    (void)pthread_mutex_destroy(&disk->files_lock);
+    free(disk);
+}
+
+/* ---- creation ---- */
+
+/* Asks the file system on a file without a name how O_DIRECT must be aligned; 0: not at all possible. */
+static size_t direct_alignment(int folder)
+{
+    int fd = openat(folder, ".", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, FILE_MODE);
+    if (fd < 0) {
+        return 0;
+    }
+    struct statx info;
+    memset(&info, 0, sizeof(info));
+    size_t alignment = ALIGNMENT_MAX;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 &&
+        (info.stx_mask & STATX_DIOALIGN) != 0) {
+        alignment = info.stx_dio_offset_align > info.stx_dio_mem_align ? info.stx_dio_offset_align
+                                                                       : info.stx_dio_mem_align;
+        /* 0 says: this file has no direct I/O. */
+        if (alignment > 0 && alignment < ALIGNMENT_MIN) {
+            alignment = ALIGNMENT_MIN;
+        }
+    }
+    (void)close(fd);
+    return alignment <= ALIGNMENT_MAX ? alignment : 0;
+}
+
+static const struct disk_vtable disk_ring_vtable = {
+    .submit = submit,
+    .open = disk_open,
+    .close = disk_close,
+    .size = disk_size,
+    .read = disk_read,
+    .write = disk_write,
+    .sync = disk_sync,
+    .allocate = disk_allocate,
+    .rename = disk_rename,
+    .remove = disk_remove,
+    .sync_folder = disk_sync_folder,
+    .list = disk_list,
+    .free_bytes = disk_free_bytes,
+    .destroy = disk_destroy,
+};
+
+enum status disk_ring_create(const char *folder, struct ring *ring, struct disk **out)
+{
+    ASSERT(folder != NULL && out != NULL);
+    *out = NULL;
+    struct disk_ring *disk = calloc(1, sizeof(*disk));
+    if (disk == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    disk->disk.vtable = &disk_ring_vtable;
+    disk->ring = ring;
+    (void)pthread_mutex_init(&disk->files_lock, NULL);
+    for (int i = 0; i < DISK_FILES_MAX; i++) {
+        disk->files[i] = (struct file){NO_DESCRIPTOR, NO_DESCRIPTOR};
+    }
+    for (int i = 0; i < DISK_RING_IN_FLIGHT_MAX; i++) {
+        struct slot *slot = &disk->slots[i];
+        slot->ring_operation.complete = slot_completed;
+        slot->disk = disk;
+        slot->next_free = disk->free_slots;
+        disk->free_slots = slot;
+    }
+    disk->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (disk->folder < 0) {
+        int error = errno;
+        disk->folder = NO_DESCRIPTOR;
+        disk_destroy(&disk->disk);
+        return status_of_errno(error);
+    }
+    size_t alignment = direct_alignment(disk->folder);
+    disk->direct = alignment > 0;
+    disk->disk.write_alignment = disk->direct ? alignment : ALIGNMENT_MIN;
+    ASSERT(disk->disk.write_alignment >= ALIGNMENT_MIN);
+    *out = &disk->disk;
+    return STATUS_OK;
+}
+
+void disk_ring_attach(struct disk *disk, struct ring *ring)
+{
+    ASSERT(ring_disk(disk)->in_flight == 0);
+    ring_disk(disk)->ring = ring;
+}
+
+uint32_t disk_ring_in_flight(const struct disk *disk)
+{
+    return CONTAINER_OF(disk, const struct disk_ring, disk)->in_flight;
+}
