@@ -303,7 +303,10 @@ def build(preset):
     if status == 0:
         return None
     result = Result()
-    result.fail(f"build {preset}", output)
+    # What failed comes first; ninja goes on with what it had begun.
+    first = output.find("FAILED:")
+    end = "" if first < 0 else "\n".join(output[first:].splitlines()[: TAIL_LINES // 2]) + "\n"
+    result.fail(f"build {preset}", end or output)
     return result
 
 

@@ -123,6 +123,12 @@ class ShapeTest(unittest.TestCase):
         text = "static char a(void)\n{\n    /* { */\n    return '{';\n}\n\n" + self.function(70)
         self.assertEqual(rules_of("net/http/a.c", text), [])
 
+    def test_functions_inside_a_namespace_a_class_or_extern_c_are_measured(self):
+        for opening in ['extern "C" {', "namespace {", "namespace a {", "struct handler : base {"]:
+            for lines, expected in [(70, []), (71, ["function-length"])]:
+                text = f"{opening}\n{self.function(30)}{self.function(lines)}{self.function(30)}}};\n"
+                self.assertEqual(rules_of("protocol/document/json_parse.cc", text), expected, opening)
+
     def test_a_file_of_800_lines_is_accepted_and_one_of_801_is_not(self):
         self.assertEqual(rules_of("net/http/a.c", "\n" * 800), [])
         self.assertEqual(rules_of("net/http/a.c", "\n" * 801), ["file-length"])

@@ -200,51 +200,71 @@ def rule_banned_calls(source):
             yield Finding(source.path, number, "banned-call", f"{name}: {BANNED_CALLS[name]}")
 
 
+# Braces that declarations stand in, rather than statements.
+TRANSPARENT = re.compile(r"(extern\s*\"[^\"]*\"|namespace(\s+\w+)?)\s*$|(struct|class)\s+\w+[^()=;]*$")
+
+
+class Items:
+    """Splits code into what stands outside all braces: declarations and function definitions."""
+
+    def __init__(self, source):
+        self.is_cc = source.path.endswith(".cc")
+        self.open = []  # for each open brace, whether it is transparent
+        self.found = []  # (first line, last line, text before the body or the semicolon)
+        self.start()
+
+    def start(self):
+        self.first, self.text = None, ""
+
+    def end(self, line):
+        if self.first is not None:
+            self.found.append((self.first, line, self.text))
+        self.start()
+
+    def take(self, character, line):
+        outside = all(self.open)
+        if outside and self.first is None and not character.isspace() and character not in "};":
+            self.first = line
+        if character == "{":
+            transparent = outside and self.is_cc and TRANSPARENT.search(self.text) is not None
+            self.open.append(transparent)
+            if transparent:
+                self.start()
+        elif character == "}" and self.open:
+            if self.open.pop():
+                self.start()
+            elif all(self.open) and is_function(self.text):
+                self.end(line)
+        elif outside and character == ";":
+            self.end(line)
+        elif outside:
+            self.text += character
+
+
 def top_level_items(source):
-    """(first line, last line, text, has body) of each declaration and function definition outside all braces."""
-    depth = 0
-    first = None
-    text = []
-    body = False
+    """(first line, last line, text without its body) of each declaration and function definition."""
+    items = Items(source)
+    continued = False
     for number, line in enumerate(source.code_lines, 1):
-        continued = number > 1 and source.code_lines[number - 2].endswith("\\")
-        if depth == 0 and (line.lstrip().startswith("#") or (continued and first is None)):
-            continue
-        for character in line:
-            if depth == 0 and first is None and not character.isspace():
-                first = number
-            if character == "{":
-                depth += 1
-                if depth == 1:
-                    body = True
-            if depth == 0 and first is not None:
-                text.append(character)
-            if character == "}":
-                depth = max(0, depth - 1)
-                if depth == 0 and is_function("".join(text)):
-                    yield first, number, "".join(text), True
-                    first, text, body = None, [], False
-            elif character == ";" and depth == 0 and first is not None:
-                yield first, number, "".join(text), body
-                first, text, body = None, [], False
-        if depth == 0 and first is not None:
-            text.append(" ")
-    if first is not None:
-        yield first, len(source.code_lines), "".join(text), body
+        directive = continued or line.lstrip().startswith("#")
+        continued = directive and line.endswith("\\")
+        if not directive:
+            for character in line + "\n":
+                items.take(character, number)
+    return items.found
 
 
 def is_function(text):
     """Whether the text before a body is the head of a function: a parameter list last, and no initializer."""
     head = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", text).strip()
-    if re.match(r"extern\s*\"", head):
-        return False
+    head = re.sub(r"\)\s*(const|noexcept|override|\s)*$", ")", head)
     return head.endswith(")") and "=" not in head.split("(")[0]
 
 
 def rule_function_length(source):
     if not source.is_c:
         return
-    for first, last, text, _ in top_level_items(source):
+    for first, last, text in top_level_items(source):
         lines = last - first + 1
         if is_function(text) and lines > FUNCTION_LINES_MAX:
             name = re.search(r"(\w+)\s*\(", text)
@@ -262,7 +282,7 @@ def rule_mutable_statics(source):
         return
     allowed = MUTABLE_STATICS_ALLOWED.get(source.path, set())
     advice = "is mutable and shared by all: give it an owner and pass it"
-    for first, _, text, _ in top_level_items(source):
+    for first, _, text in top_level_items(source):
         name = mutable_name(text)
         if name is not None and name not in allowed:
             yield Finding(source.path, first, "mutable-static", f"{name} {advice}")
