@@ -168,7 +168,9 @@ static enum status memory_reader_next(struct journal_reader *base, struct entry 
     const uint8_t *encoded = memory->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
     ASSERT(encoded != NULL);
     reader->next_sequence++;
-    return entry_decode(bytes_of(encoded, entry_stored_size(encoded)), entry_out);
+    enum status status = entry_decode(bytes_of(encoded, entry_stored_size(encoded)), entry_out);
+    entry_out->epoch = memory->base.epoch;
+    return status;
 }
 
 static void memory_reader_destroy(struct journal_reader *base)

@@ -65,15 +65,20 @@ int collection_index_find(const struct collection *collection, struct bytes fiel
 
 /*
  * Checks document (a MessagePack map without "id") against fields, fills in defaults, carries over the members that the
- * server keeps from old_document (empty: there is none), and checks indexed values. Writes the document to store.
+ * server keeps from old_document (empty: there is none), and checks indexed values. *document_out is document itself
+ * when there is nothing to alter, else bytes in scratch, which is at least DOCUMENT_BYTES_MAX + 64 KiB.
  * UNPROCESSABLE with the field named; TOO_LARGE.
  */
 MUST_USE enum status collection_conform(const struct collection *collection, struct bytes document,
-                                        struct bytes old_document, struct writer *out,
-                                        struct detail *detail_out);
+                                        struct bytes old_document, struct writer *scratch,
+                                        struct bytes *document_out, struct detail *detail_out);
 
 /* The value by which document stands in the index, written to out; false: it does not stand in it. */
 bool collection_index_value(const struct collection *collection, uint32_t index,
                             struct bytes document, struct writer *out);
+
+/* For messages: printf's %.*s of at most 64 bytes of a name. */
+void detail_set(struct detail *detail, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

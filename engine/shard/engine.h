@@ -40,6 +40,7 @@ struct engine_options {
     uint64_t memtable_bytes_max;  /* flush a shard whose memtable is larger */
     uint64_t queued_bytes_max;    /* writes submitted and not yet committed, before admission closes */
     uint64_t idempotency_ms;      /* 24 h */
+    bool journal_durable_on_commit; /* durability sync: what is applied is on stable storage */
     uint64_t seed;
 };
 

@@ -1,0 +1,270 @@
+/*
+ * Committed writes into the store and the cache, in the journal's order, and only then the answers.
+ *
+ * A committed entry is always applied. A store that refuses (a write stall) keeps the queue as it is: the order stands,
+ * a timer retries, answers wait, and admission closes when the queue is long.
+ */
+#include "engine/shard/shard_internal.h"
+#include "protocol/document/json.h"
+
+/* What an entry costs a memtable beyond its bytes: keys, skip list nodes, index rows. */
+#define MEMTABLE_OVERHEAD_BYTES 256
+
+/* ---- rows ---- */
+
+static void index_rows(struct store_batch *batch, const struct shard *shard,
+                       const struct collection *collection, const struct entry *entry)
+{
+    const struct store_vtable *store = shard->store->vtable;
+    for (uint32_t i = 0; i < collection->index_count; i++) {
+        uint8_t old_bytes[INDEX_VALUE_BYTES_MAX];
+        uint8_t new_bytes[INDEX_VALUE_BYTES_MAX];
+        uint8_t key_bytes[ROW_KEY_BYTES_MAX];
+        struct writer old_value = writer_of(old_bytes, sizeof(old_bytes));
+        struct writer new_value = writer_of(new_bytes, sizeof(new_bytes));
+        bool had = collection_index_value(collection, i, entry->old_document, &old_value);
+        bool has = entry->kind == ENTRY_PUT &&
+                   collection_index_value(collection, i, entry->new_document, &new_value);
+        if (had && has && bytes_equal(writer_bytes(&old_value), writer_bytes(&new_value))) {
+            continue;
+        }
+#ifndef FRESHET_PLANT_INDEX_ROW_KEPT
+        if (had) {
+            struct writer key = writer_of(key_bytes, sizeof(key_bytes));
+            row_index_key(collection->name, collection->indexes[i], writer_bytes(&old_value),
+                          entry->id, &key);
+            store->batch_delete(batch, writer_bytes(&key));
+        }
+#endif
+        if (has) {
+            struct writer key = writer_of(key_bytes, sizeof(key_bytes));
+            row_index_key(collection->name, collection->indexes[i], writer_bytes(&new_value),
+                          entry->id, &key);
+            store->batch_put(batch, writer_bytes(&key), BYTES_EMPTY);
+        }
+    }
+}
+
+static void idempotency_row(struct store_batch *batch, struct shard *shard,
+                            const struct entry *entry, uint64_t epoch)
+{
+    uint8_t key_bytes[ROW_KEY_BYTES_MAX + SCOPE_KEY_BYTES_MAX];
+    struct writer key = writer_of(key_bytes, sizeof(key_bytes));
+    row_idempotency_key(entry->idempotency_key, &key);
+    const struct row_idempotency row = {
+        .expires_ms = entry->time_ms + shard->engine->options.idempotency_ms,
+        .body_hash = entry->idempotency_body_hash,
+        .id = entry->id,
+        .version = entry->version,
+        .epoch = epoch,
+        .sequence = entry->sequence,
+        .document = entry->new_document,
+    };
+    struct writer value = writer_of(shard->thread->scratch_document, SCRATCH_DOCUMENT_BYTES);
+    row_idempotency_write(&row, &value);
+    ASSERT(!key.failed && !value.failed);
+    shard->store->vtable->batch_put(batch, writer_bytes(&key), writer_bytes(&value));
+}
+
+static void record_row(struct store_batch *batch, struct shard *shard, const struct entry *entry,
+                       struct bytes key, uint64_t epoch)
+{
+    const struct row_record record = {
+        .version = entry->version,
+        .epoch = epoch,
+        .sequence = entry->sequence,
+        .time_ms = entry->time_ms,
+        .document = entry->new_document,
+    };
+    struct writer value = writer_of(shard->thread->scratch_document, SCRATCH_DOCUMENT_BYTES);
+    row_record_header_write(&record, &value);
+    writer_put(&value, entry->new_document);
+    ASSERT(!value.failed);
+    shard->store->vtable->batch_put(batch, key, writer_bytes(&value));
+}
+
+void apply_batch_rows(struct shard *shard, struct store_batch *batch,
+                      const struct collection *collection, const struct entry *entry,
+                      uint64_t epoch)
+{
+    ASSERT(entry->kind == ENTRY_PUT || entry->kind == ENTRY_DELETE);
+    uint8_t key_bytes[ROW_KEY_BYTES_MAX];
+    struct writer key = writer_of(key_bytes, sizeof(key_bytes));
+    row_record_key(entry->collection, entry->id, &key);
+    ASSERT(!key.failed);
+    if (entry->kind == ENTRY_PUT) {
+        record_row(batch, shard, entry, writer_bytes(&key), epoch);
+    } else {
+        shard->store->vtable->batch_delete(batch, writer_bytes(&key));
+    }
+    index_rows(batch, shard, collection, entry);
+    if (entry->idempotency_key.size > 0) {
+        idempotency_row(batch, shard, entry, epoch);
+    }
+}
+
+static void applied_row(struct shard *shard, struct store_batch *batch, uint64_t epoch,
+                        uint64_t sequence)
+{
+    uint8_t key_bytes[1];
+    uint8_t value_bytes[ROW_APPLIED_BYTES];
+    struct writer key = writer_of(key_bytes, sizeof(key_bytes));
+    struct writer value = writer_of(value_bytes, sizeof(value_bytes));
+    row_applied_key(&key);
+    row_applied_write(epoch, sequence, &value);
+    shard->store->vtable->batch_put(batch, writer_bytes(&key), writer_bytes(&value));
+}
+
+enum status apply_store(struct shard *shard, struct store_batch *batch, uint64_t epoch,
+                        uint64_t sequence)
+{
+    applied_row(shard, batch, epoch, sequence);
+    return store_apply(shard->store, batch);
+}
+
+/* ---- cache and generations ---- */
+
+static void generation_move(struct shard *shard, uint32_t generation)
+{
+    ASSERT(generation < GENERATION_COUNT);
+#ifndef FRESHET_PLANT_GENERATION_NOT_MOVED
+    atomic_fetch_add_explicit(&shard->generations[generation], 1, memory_order_release);
+#endif
+}
+
+/* Every list of the collection shows another body now; so do the pages of the index values it left, entered or stays in. */
+static void generations_move(struct shard *shard, const struct write *write)
+{
+    const struct collection *collection = write->collection;
+    generation_move(shard, generation_of_collection(collection));
+    for (uint32_t i = 0; i < collection->index_count; i++) {
+        uint8_t value_bytes[INDEX_VALUE_BYTES_MAX];
+        struct writer value = writer_of(value_bytes, sizeof(value_bytes));
+        if (collection_index_value(collection, i, write->entry.old_document, &value)) {
+            generation_move(shard, generation_of_index(collection, collection->indexes[i],
+                                                       writer_bytes(&value)));
+        }
+        value.size = 0;
+        if (collection_index_value(collection, i, write->entry.new_document, &value)) {
+            generation_move(shard, generation_of_index(collection, collection->indexes[i],
+                                                       writer_bytes(&value)));
+        }
+    }
+}
+
+/* The new state takes the place of the old one before anyone is told of it. Returns the record as JSON, in scratch. */
+static struct bytes cache_replace(struct shard *shard, const struct write *write)
+{
+    struct key_state *key = write->key;
+    struct bytes name = bytes_of(key->key, key->key_size);
+    if (write->entry.kind == ENTRY_DELETE) {
+        if (!cache_fill(shard, write->collection, key->hash, name, NULL, BYTES_EMPTY)) {
+            cache_remove(shard->cache, cache_hash_of(key->hash), name);
+        }
+        return BYTES_EMPTY;
+    }
+    const struct row_record record = {
+        .version = write->entry.version,
+        .epoch = write->commit.epoch,
+        .sequence = write->commit.sequence,
+    };
+    struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
+    enum status status = document_record_to_json(write->entry.id, write->entry.new_document, &json);
+    ASSERT(status == STATUS_OK);
+    if (!cache_fill(shard, write->collection, key->hash, name, &record, writer_bytes(&json))) {
+        cache_remove(shard->cache, cache_hash_of(key->hash), name);
+    }
+    return writer_bytes(&json);
+}
+
+static void write_applied(struct shard *shard, struct write *write)
+{
+#ifdef FRESHET_PLANT_REPLACE_SKIPPED
+    if (write->commit.sequence % 64 ==
+        0) { /* planted: now and then the cache keeps the old record */
+        generations_move(shard, write);
+        struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
+        if (document_record_to_json(write->entry.id, write->entry.new_document, &json) ==
+            STATUS_OK) {
+            write_finish(write, writer_bytes(&json));
+        }
+        return;
+    }
+#endif
+    struct bytes json = cache_replace(shard, write);
+    generations_move(shard, write);
+    read_overtaken(shard, write->key, write, json);
+    atomic_store_explicit(&shard->applied, write->commit.sequence, memory_order_release);
+    write_finish(write, json);
+}
+
+/* ---- steps ---- */
+
+/* Rows of up to one slice of the queue, in one batch; *last_out is the last write in it, *bytes_out what it adds to memtables. */
+static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint64_t *bytes_out)
+{
+    uint32_t count = 0;
+    *bytes_out = 0;
+    shard->store->vtable->batch_clear(shard->batch);
+    for (struct queue_link *at = shard->committed.first; at != NULL; at = at->next) {
+        struct write *write = CONTAINER_OF(at, struct write, queued);
+        write->entry.sequence = write->commit.sequence;
+        write->entry.time_ms = write->commit.time_ms;
+        apply_batch_rows(shard, shard->batch, write->collection, &write->entry,
+                         write->commit.epoch);
+        *bytes_out += write->commit.entry.size + MEMTABLE_OVERHEAD_BYTES;
+        *last_out = write;
+        count++;
+        if (count == APPLY_SLICE_ENTRIES || *bytes_out >= APPLY_SLICE_BYTES) {
+            break;
+        }
+    }
+    return count;
+}
+
+static void slice_finish(struct shard *shard, uint32_t count)
+{
+    ASSERT(count <= shard->committed_count);
+    shard->committed_count -= count;
+    atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shard->applied_entries, count, memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++) {
+        struct queue_link *at = queue_pop(&shard->committed);
+        write_applied(shard, CONTAINER_OF(at, struct write, queued));
+    }
+}
+
+bool apply_step(struct shard *shard)
+{
+    if (queue_is_empty(&shard->committed) || shard->applies_held ||
+        shard->thread->now_ns < shard->apply_retry_at_ns) {
+        return false;
+    }
+    struct write *last = NULL;
+    uint64_t bytes;
+    uint32_t count = slice_gather(shard, &last, &bytes);
+    enum status status =
+        apply_store(shard, shard->batch, last->commit.epoch, last->commit.sequence);
+    if (status != STATUS_OK) {
+        atomic_fetch_add_explicit(&shard->apply_retries, 1, memory_order_relaxed);
+        shard->apply_retry_at_ns = shard->thread->now_ns + APPLY_RETRY_NS;
+        return false;
+    }
+    shard->apply_retry_at_ns = 0;
+    uint64_t total =
+        atomic_fetch_add_explicit(&shard->engine->applied_bytes, bytes, memory_order_relaxed);
+    if (shard->unflushed_bytes == 0) {
+        shard->unflushed_mark = total;
+    }
+    shard->unflushed_bytes += bytes;
+    slice_finish(shard, count);
+    return !queue_is_empty(&shard->committed);
+}
+
+uint64_t apply_deadline(const struct shard *shard)
+{
+    if (queue_is_empty(&shard->committed) || shard->applies_held) {
+        return UINT64_MAX;
+    }
+    return shard->apply_retry_at_ns;
+}

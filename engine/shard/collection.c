@@ -1,0 +1,267 @@
+#include "engine/shard/collection.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "protocol/base/assert.h"
+#include "protocol/document/document.h"
+
+void detail_set(struct detail *detail, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail->text, sizeof(detail->text), format, arguments);
+    va_end(arguments);
+}
+
+/* ---- names and ids ---- */
+
+static bool name_is_reserved(struct bytes name)
+{
+    static const char *const reserved[] = {
+        "healthz", "readyz",   "metrics", "openapi.json", "ui",     "dashboard",
+        "changes", "patterns", "rules",   "consumers",    "events", "objects",
+    };
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        if (bytes_equal(name, bytes_of_text(reserved[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool collection_name_valid(struct bytes name)
+{
+    if (name.size < 1 || name.size > COLLECTION_NAME_BYTES_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (i == 0 || (c != '-' && c != '_'))) {
+            return false;
+        }
+    }
+    return !name_is_reserved(name);
+}
+
+/* The length of the UTF-8 character at the start of text (RFC 3629); 0 when there is none. */
+static size_t utf8_length(struct bytes text)
+{
+    uint8_t first = text.data[0];
+    if (first < 0x80) {
+        return 1;
+    }
+    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || text.size < length) {
+        return 0;
+    }
+    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (text.data[1] < low || text.data[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < length; i++) {
+        if ((text.data[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return length;
+}
+
+bool record_id_valid(struct bytes id)
+{
+    if (id.size < 1 || id.size > ID_BYTES_MAX) {
+        return false;
+    }
+    for (size_t at = 0; at < id.size;) {
+        size_t length = utf8_length(bytes_slice(id, at, 4));
+        uint8_t c = id.data[at];
+        /* C0, DEL, and C1, which is two bytes: c2 80 to c2 9f. */
+        bool control =
+            c < 0x20 || c == 0x7f || (length == 2 && c == 0xc2 && id.data[at + 1] < 0xa0);
+        if (length == 0 || control) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+/* ---- documents ---- */
+
+int collection_index_find(const struct collection *collection, struct bytes field)
+{
+    for (uint32_t i = 0; i < collection->index_count; i++) {
+        if (bytes_equal(collection->indexes[i], field)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static bool field_type_matches(enum field_type type, struct bytes value)
+{
+    switch (type) {
+    case FIELD_ANY:
+        return true;
+    case FIELD_STRING:
+        return document_type_of(value) == DOCUMENT_STRING;
+    case FIELD_NUMBER:
+        return document_type_of(value) == DOCUMENT_NUMBER;
+    case FIELD_BOOLEAN:
+        return document_type_of(value) == DOCUMENT_BOOL;
+    case FIELD_OBJECT:
+        return document_type_of(value) == DOCUMENT_OBJECT;
+    case FIELD_ARRAY:
+        return document_type_of(value) == DOCUMENT_ARRAY;
+    }
+    UNREACHABLE();
+}
+
+static const char *field_type_text(enum field_type type)
+{
+    static const char *const texts[] = {"anything",  "a string",  "a number",
+                                        "a boolean", "an object", "an array"};
+    return texts[type];
+}
+
+static bool kept_contains(const struct collection *collection, struct bytes name)
+{
+    for (uint32_t i = 0; i < collection->kept_count; i++) {
+        if (bytes_equal(collection->kept[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum status fields_check(const struct collection *collection, struct bytes document,
+                                uint32_t *missing_out, struct detail *detail)
+{
+    *missing_out = 0;
+    for (uint32_t i = 0; i < collection->field_count; i++) {
+        const struct collection_field *field = &collection->fields[i];
+        struct bytes value;
+        if (!document_find(document, field->name, &value)) {
+            *missing_out += field->default_value.size > 0 ? 1 : 0;
+        } else if (!field_type_matches(field->type, value)) {
+            detail_set(detail, "the field \"%.*s\" must be %s", (int)field->name.size,
+                       (const char *)field->name.data, field_type_text(field->type));
+            return STATUS_UNPROCESSABLE;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status indexes_check(const struct collection *collection, struct bytes document,
+                                 struct detail *detail)
+{
+    for (uint32_t i = 0; i < collection->index_count; i++) {
+        uint8_t text[INDEX_VALUE_BYTES_MAX];
+        struct writer out = writer_of(text, sizeof(text));
+        struct bytes value;
+        if (document_find(document, collection->indexes[i], &value) &&
+            !document_index_text(value, &out) && out.failed) {
+            detail_set(detail, "the indexed field \"%.*s\" is over %d bytes",
+                       (int)collection->indexes[i].size, (const char *)collection->indexes[i].data,
+                       INDEX_VALUE_BYTES_MAX);
+            return STATUS_UNPROCESSABLE;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Members of document that the client may set, then what is kept of the old one, then defaults. */
+static enum status document_complete(const struct collection *collection, struct bytes document,
+                                     struct bytes old_document, struct writer *out)
+{
+    uint32_t count = 0;
+    struct document_cursor cursor;
+    struct bytes name;
+    struct bytes value;
+    /* Counted first, because a map's header says how many follow; written in the same order. */
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            document_write_map(out, count);
+        }
+        document_cursor_open(document, &cursor);
+        while (document_next_member(&cursor, &name, &value)) {
+            if (kept_contains(collection, name)) {
+                continue;
+            }
+            count++;
+            if (pass == 1) {
+                document_write_string(out, name);
+                document_write_raw(out, value);
+            }
+        }
+        for (uint32_t i = 0; i < collection->kept_count; i++) {
+            if (old_document.size > 0 && document_find(old_document, collection->kept[i], &value)) {
+                count++;
+                if (pass == 1) {
+                    document_write_string(out, collection->kept[i]);
+                    document_write_raw(out, value);
+                }
+            }
+        }
+        for (uint32_t i = 0; i < collection->field_count; i++) {
+            const struct collection_field *field = &collection->fields[i];
+            if (field->default_value.size > 0 && !document_find(document, field->name, &value)) {
+                count++;
+                if (pass == 1) {
+                    document_write_string(out, field->name);
+                    document_write_raw(out, field->default_value);
+                }
+            }
+        }
+    }
+    return out->failed ? STATUS_TOO_LARGE : STATUS_OK;
+}
+
+enum status collection_conform(const struct collection *collection, struct bytes document,
+                               struct bytes old_document, struct writer *scratch,
+                               struct bytes *document_out, struct detail *detail_out)
+{
+    ASSERT(document_is_object(document));
+    uint32_t missing;
+    enum status status = fields_check(collection, document, &missing, detail_out);
+    if (status == STATUS_OK) {
+        status = indexes_check(collection, document, detail_out);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    *document_out = document;
+    if (missing == 0 && collection->kept_count == 0) {
+        return STATUS_OK;
+    }
+    bool kept = false;
+    for (uint32_t i = 0; i < collection->kept_count; i++) {
+        struct bytes value;
+        kept = kept || document_find(document, collection->kept[i], &value) ||
+               (old_document.size > 0 && document_find(old_document, collection->kept[i], &value));
+    }
+    if (missing == 0 && !kept) {
+        return STATUS_OK;
+    }
+    size_t from = scratch->size;
+    status = document_complete(collection, document, old_document, scratch);
+    *document_out = bytes_slice(writer_bytes(scratch), from, scratch->size - from);
+    if (status == STATUS_OK && document_out->size > DOCUMENT_BYTES_MAX) {
+        status = STATUS_TOO_LARGE;
+    }
+    if (status == STATUS_TOO_LARGE) {
+        detail_set(detail_out, "the record is over the limit of 1 MiB");
+    }
+    return status;
+}
+
+bool collection_index_value(const struct collection *collection, uint32_t index,
+                            struct bytes document, struct writer *out)
+{
+    ASSERT(index < collection->index_count);
+    struct bytes value;
+    return document.size > 0 && document_find(document, collection->indexes[index], &value) &&
+           document_index_text(value, out);
+}

@@ -1,0 +1,239 @@
+/*
+ * From memtable to files, by our own decision: when a memtable is large, when its oldest entry keeps too much of the journal from
+ * being recycled, and at the end.
+ *
+ * The store must never be persisted ahead of the journal. With durability `sync` whatever is applied is durable. Otherwise
+ * applies are held from before the journal is asked to sync until the memtable is closed:
+ *
+ *     IDLE -> SYNCING (applies held unless durable) -> CLOSING (a store thread switches the memtable) -> applies go on
+ *          -> WAITING (the same job waits for the files) -> IDLE, with a new persisted position
+ *
+ * The same store threads are asked now and then whether RocksDB is about to refuse writes.
+ */
+#include "engine/shard/shard_internal.h"
+
+#define FLUSH_RETRY_NS 1000000000ull
+
+static void close_came_back(struct message *message);
+
+/* ---- on a store thread ---- */
+
+static void persisted_read(struct shard *shard)
+{
+    uint8_t key_bytes[1];
+    struct writer key = writer_of(key_bytes, sizeof(key_bytes));
+    row_applied_key(&key);
+    struct store_value value;
+    shard->flush_status = store_get_persisted(shard->store, writer_bytes(&key), &value);
+    if (shard->flush_status != STATUS_OK) {
+        return;
+    }
+    uint64_t epoch;
+    shard->flush_status = row_applied_read(value.bytes, &epoch, &shard->flush_persisted);
+    store_value_release(shard->store, &value);
+}
+
+static void wait_run(struct store_job *job)
+{
+    struct shard *shard = CONTAINER_OF(job, struct shard, flush_job);
+    shard->flush_status = store_flush_wait(shard->store);
+    if (shard->flush_status == STATUS_OK) {
+        persisted_read(shard);
+    }
+}
+
+static void close_run(struct store_job *job)
+{
+    struct shard *shard = CONTAINER_OF(job, struct shard, flush_job);
+    shard->flush_status = store_flush_begin(shard->store);
+}
+
+/* ---- on the shard's thread ---- */
+
+static void job_start(struct shard *shard, void (*run)(struct store_job *),
+                      void (*receive)(struct message *))
+{
+    shard->flush_job = (struct store_job){
+        .message = {.receive = receive},
+        .reply_to = &shard->thread->mailbox,
+        .run = run,
+    };
+    executor_submit(shard->engine->options.executor, &shard->flush_job);
+}
+
+static void flush_failed(struct shard *shard)
+{
+    shard->flush_stage = FLUSH_IDLE;
+    shard->applies_held = false;
+    shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
+}
+
+static void wait_came_back(struct message *message)
+{
+    struct store_job *job = CONTAINER_OF(message, struct store_job, message);
+    struct shard *shard = CONTAINER_OF(job, struct shard, flush_job);
+    ASSERT(shard->flush_stage == FLUSH_WAITING);
+    if (shard->flush_status != STATUS_OK) {
+        flush_failed(shard);
+        return;
+    }
+    ASSERT(shard->flush_persisted <= atomic_load(&shard->applied));
+    atomic_store_explicit(&shard->persisted, shard->flush_persisted, memory_order_release);
+    atomic_fetch_add_explicit(&shard->flushes, 1, memory_order_relaxed);
+    shard->flush_stage = FLUSH_IDLE;
+    shard->unflushed_mark = shard->flush_mark;
+    if (shard->flush_persisted == atomic_load(&shard->applied)) {
+        shard->unflushed_bytes = 0;
+    }
+}
+
+static void close_came_back(struct message *message)
+{
+    struct store_job *job = CONTAINER_OF(message, struct store_job, message);
+    struct shard *shard = CONTAINER_OF(job, struct shard, flush_job);
+    ASSERT(shard->flush_stage == FLUSH_CLOSING);
+    shard->applies_held = false;
+    if (shard->flush_status != STATUS_OK) {
+        flush_failed(shard);
+        return;
+    }
+    shard->flush_stage = FLUSH_WAITING;
+    job_start(shard, wait_run, wait_came_back);
+}
+
+static void memtable_close(struct shard *shard)
+{
+    shard->flush_stage = FLUSH_CLOSING;
+    shard->flush_mark = atomic_load_explicit(&shard->engine->applied_bytes, memory_order_relaxed);
+    /* What is applied while the job runs may end up on either side; it counts as not flushed. */
+    shard->unflushed_bytes = 1;
+    job_start(shard, close_run, close_came_back);
+}
+
+static void sync_came_back(struct message *message)
+{
+    struct journal_sync *sync = CONTAINER_OF(message, struct journal_sync, message);
+    struct shard *shard = CONTAINER_OF(sync, struct shard, flush_sync);
+    ASSERT(shard->flush_stage == FLUSH_SYNCING);
+    if (sync->status != STATUS_OK) {
+        flush_failed(shard);
+        return;
+    }
+    ASSERT(sync->durable_sequence >= atomic_load(&shard->applied));
+    memtable_close(shard);
+}
+
+static bool flush_wanted(const struct shard *shard)
+{
+    const struct engine *engine = shard->engine;
+    if (shard->unflushed_bytes == 0 ||
+        atomic_load(&shard->applied) == atomic_load(&shard->persisted)) {
+        return false;
+    }
+    uint64_t behind =
+        atomic_load_explicit(&engine->applied_bytes, memory_order_relaxed) - shard->unflushed_mark;
+    return shard->unflushed_bytes > engine->options.memtable_bytes_max ||
+           behind > engine->options.journal_tail_max ||
+           (atomic_load_explicit(&engine->draining, memory_order_relaxed) &&
+            shard->committed_count == 0);
+}
+
+static void flush_start(struct shard *shard)
+{
+    struct journal *journal = shard->engine->journal;
+    if (shard->engine->options.journal_durable_on_commit) {
+        memtable_close(shard);
+        return;
+    }
+    shard->flush_stage = FLUSH_SYNCING;
+    shard->applies_held = true;
+    shard->flush_sync = (struct journal_sync){
+        .message = {.receive = sync_came_back},
+        .reply_to = &shard->thread->mailbox,
+    };
+    journal_sync_submit(journal, &shard->flush_sync);
+}
+
+/* ---- is the store about to refuse? ---- */
+
+static void watch_run(struct store_job *job)
+{
+    struct shard *shard = CONTAINER_OF(job, struct shard, watch_job);
+    store_statistics_read(shard->store, &shard->watch_result);
+}
+
+static void watch_came_back(struct message *message)
+{
+    struct store_job *job = CONTAINER_OF(message, struct store_job, message);
+    struct shard *shard = CONTAINER_OF(job, struct shard, watch_job);
+    const struct store_statistics *result = &shard->watch_result;
+    shard->watch_running = false;
+    shard->watch_at_ns = shard->thread->now_ns + STORE_WATCH_NS;
+    atomic_store_explicit(&shard->stalled, result->stalled, memory_order_relaxed);
+    atomic_store_explicit(&shard->memtable_bytes, result->memtable_bytes, memory_order_relaxed);
+    atomic_store_explicit(&shard->files_bytes, result->files_bytes, memory_order_relaxed);
+    atomic_store_explicit(&shard->block_cache_bytes, result->block_cache_bytes,
+                          memory_order_relaxed);
+    atomic_store_explicit(&shard->level0_files, result->level0_files, memory_order_relaxed);
+    atomic_store_explicit(&shard->pending_compaction_bytes, result->pending_compaction_bytes,
+                          memory_order_relaxed);
+}
+
+/* Only while there are writes, or while it said that it is stalled: a quiet server asks nothing. */
+static bool watch_wanted(const struct shard *shard)
+{
+    return !shard->watch_running && (shard->watched_applied != atomic_load(&shard->applied) ||
+                                     atomic_load_explicit(&shard->stalled, memory_order_relaxed));
+}
+
+static void watch_step(struct shard *shard)
+{
+    if (!watch_wanted(shard) || shard->thread->now_ns < shard->watch_at_ns) {
+        return;
+    }
+    shard->watch_running = true;
+    shard->watched_applied = atomic_load(&shard->applied);
+    shard->watch_job = (struct store_job){
+        .message = {.receive = watch_came_back},
+        .reply_to = &shard->thread->mailbox,
+        .run = watch_run,
+    };
+    executor_submit(shard->engine->options.executor, &shard->watch_job);
+}
+
+void flush_step(struct shard *shard)
+{
+    watch_step(shard);
+    if (shard->flush_stage == FLUSH_IDLE && shard->thread->now_ns >= shard->flush_retry_at_ns &&
+        flush_wanted(shard)) {
+        flush_start(shard);
+    }
+}
+
+uint64_t flush_deadline(const struct shard *shard)
+{
+    uint64_t deadline = UINT64_MAX;
+    if (watch_wanted(shard)) {
+        deadline = shard->watch_at_ns;
+    }
+    if (shard->flush_stage == FLUSH_IDLE && shard->unflushed_bytes > 0) {
+        uint64_t retry = shard->thread->now_ns + FLUSH_RETRY_NS;
+        deadline = retry < deadline ? retry : deadline;
+    }
+    return deadline;
+}
+
+uint64_t flush_needed_from(const struct shard *shard)
+{
+    const struct journal *journal = shard->engine->journal;
+    uint64_t everything = journal_committed(journal);
+    uint64_t committed = journal_shard_committed(journal, shard->number);
+    uint64_t applied = atomic_load_explicit(&shard->applied, memory_order_acquire);
+    uint64_t persisted = atomic_load_explicit(&shard->persisted, memory_order_acquire);
+    return applied > persisted || committed > applied ? persisted + 1 : everything + 1;
+}
+
+bool flush_idle(const struct shard *shard)
+{
+    return shard->flush_stage == FLUSH_IDLE && !shard->watch_running;
+}

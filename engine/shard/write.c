@@ -1,0 +1,521 @@
+/*
+ * A write from its arrival at the owner to the journal.
+ *
+ * It is evaluated against the newest state of its key, writes that are still on their way included. What depends on such
+ * a write (a 412, a 404, an equal document, a repeated idempotency key) is answered when that write is applied, never
+ * before: it follows it.
+ */
+#include <stdlib.h>
+
+#include "engine/shard/evaluate.h"
+#include "engine/shard/shard_internal.h"
+#include "protocol/document/json.h"
+
+/* What a follower is answered with when the write it follows is applied: kept in request->engine_private. */
+static const char follows_with_record = 'r';
+
+/* ---- admission ---- */
+
+static enum status admission(struct shard *shard, struct request *request)
+{
+    struct journal *journal = shard->engine->journal;
+    enum status status = STATUS_OK;
+    if (atomic_load_explicit(&journal->read_only, memory_order_acquire)) {
+        detail_set(&request->detail, "the journal is read-only after a disk error; "
+                                     "nothing was changed; see the log and restart");
+        return STATUS_NOT_ACCEPTED;
+    }
+    if (atomic_load_explicit(&journal->refusing, memory_order_relaxed) != 0) {
+        detail_set(&request->detail, "the disk is almost full; nothing was changed");
+        status = STATUS_DISK_FULL;
+    } else if (atomic_load_explicit(&journal->queued_bytes, memory_order_relaxed) >
+               shard->engine->options.queued_bytes_max) {
+        detail_set(&request->detail, "too many writes are on their way; nothing was changed");
+        status = STATUS_BUSY;
+    } else if (shard->committed_count >= APPLY_QUEUE_MAX ||
+               atomic_load_explicit(&shard->stalled, memory_order_relaxed)) {
+        detail_set(&request->detail, "the store is behind; nothing was changed");
+        status = STATUS_BUSY;
+    }
+    if (status != STATUS_OK) {
+        atomic_fetch_add_explicit(&shard->refused_writes, 1, memory_order_relaxed);
+    }
+    return status;
+}
+
+/* ---- entries ---- */
+
+static size_t old_outside_entry(const struct entry *entry)
+{
+    return entry->has_old && !entry->has_old_document ? entry->old_document.size : 0;
+}
+
+/*
+ * One block: the write, the encoded entry, and behind it the old document where the entry does not carry it (its index
+ * rows must go all the same). The write's entry views the block.
+ */
+static enum status write_create(struct shard *shard, const struct entry *entry, struct write **out)
+{
+    *out = NULL;
+    size_t encoded_size = entry_encoded_size(entry);
+    size_t outside = old_outside_entry(entry);
+    size_t size = sizeof(struct write) + encoded_size + outside;
+    struct write *write = malloc(size);
+    if (write == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    memset(write, 0, sizeof(*write));
+    write->size = size;
+    write->shard = shard;
+    link_init(&write->of_key);
+    link_init(&write->of_scope);
+    link_init(&write->followers);
+    struct writer encoded = writer_of(write->bytes, encoded_size);
+    enum status status = entry_encode(entry, &encoded);
+    if (status == STATUS_OK) {
+        status = entry_decode(writer_bytes(&encoded), &write->entry);
+    }
+    if (status != STATUS_OK) {
+        free(write);
+        return status;
+    }
+    ASSERT(write->entry.version == entry->version);
+    if (outside > 0) {
+        memcpy(write->bytes + encoded_size, entry->old_document.data, outside);
+        write->entry.old_document = bytes_of(write->bytes + encoded_size, outside);
+    }
+    write->commit.entry = writer_bytes(&encoded);
+    *out = write;
+    return STATUS_OK;
+}
+
+/* ---- answers that depend on nothing, or on a pending write ---- */
+
+static void answer_with_document(struct shard *shard, struct request *request, struct bytes id,
+                                 struct bytes document)
+{
+    struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
+    enum status status = document_record_to_json(id, document, &json);
+    if (status == STATUS_OK) {
+        status = request_answer(request, writer_bytes(&json));
+    }
+    request_complete(shard->thread, request, status);
+}
+
+static void follow(struct write *write, struct request *request, enum status status,
+                   bool with_record)
+{
+    request->status = status;
+    request->engine_private = with_record ? (void *)(uintptr_t)&follows_with_record : NULL;
+    list_push_back(&write->followers, &request->link);
+}
+
+static void followers_complete(struct write *write, struct bytes json)
+{
+    struct engine_thread *thread = write->shard->thread;
+    struct link *at;
+    while ((at = list_pop_front(&write->followers)) != NULL) {
+        struct request *request = CONTAINER_OF(at, struct request, link);
+        enum status status = write->commit.status;
+        if (status == STATUS_OK) {
+            status = request->status;
+            request->epoch = write->commit.epoch;
+            request->sequence = write->commit.sequence;
+            request->version = write->entry.version;
+            if (request->engine_private == &follows_with_record) {
+                status = request_answer(request, json);
+            }
+        }
+        request_complete(thread, request, status);
+    }
+}
+
+static void write_answer(struct write *write, struct bytes json)
+{
+    struct request *request = write->request;
+    enum status status = write->commit.status;
+    request->epoch = write->commit.epoch;
+    request->sequence = write->commit.sequence;
+    request->version = write->entry.version;
+    request->changed = status == STATUS_OK;
+    request->created = write->entry.kind == ENTRY_PUT && !write->entry.has_old;
+    if (status == STATUS_OK && write->entry.kind == ENTRY_PUT) {
+        status = request_answer(request, json);
+    }
+    request_complete(write->shard->thread, request, status);
+    followers_complete(write, json);
+}
+
+/* ---- the journal's answer ---- */
+
+static void write_unlink(struct write *write)
+{
+    struct shard *shard = write->shard;
+    link_remove(&write->of_key);
+    ASSERT(write->key->write_count > 0);
+    write->key->write_count--;
+    key_table_settle(&shard->keys, write->key);
+    if (write->scope != NULL) {
+        link_remove(&write->of_scope);
+        key_table_settle(&shard->keys, write->scope);
+    }
+}
+
+void write_finish(struct write *write, struct bytes json)
+{
+    write_unlink(write);
+    write_answer(write, json);
+    free(write);
+}
+
+static void write_committed(struct message *message)
+{
+    struct journal_commit *commit = CONTAINER_OF(message, struct journal_commit, message);
+    struct write *write = CONTAINER_OF(commit, struct write, commit);
+    struct shard *shard = write->shard;
+    if (commit->status == STATUS_OK) {
+        ASSERT(commit->sequence > 0);
+        queue_push(&shard->committed, &write->queued);
+        shard->committed_count++;
+        atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
+        return;
+    }
+    /* Whatever was evaluated on top of this write was submitted before we knew; the journal refuses that too. */
+    if (commit->refusals > shard->refusals_seen) {
+        shard->refusals_seen = commit->refusals;
+    }
+    atomic_fetch_add_explicit(&shard->refused_writes, 1, memory_order_relaxed);
+    write_finish(write, BYTES_EMPTY);
+}
+
+static void write_to_journal(struct shard *shard, struct key_state *key, struct key_state *scope,
+                             struct request *request, const struct entry *entry)
+{
+    struct write *write;
+    enum status status = write_create(shard, entry, &write);
+    if (status != STATUS_OK) {
+        request_complete(shard->thread, request, status);
+        return;
+    }
+    write->collection = request->collection;
+    write->request = request;
+    write->key = key;
+    list_push_back(&key->writes, &write->of_key);
+    key->write_count++;
+    if (scope != NULL) {
+        write->scope = scope;
+        list_push_back(&scope->writes, &write->of_scope);
+    }
+    write->commit.message.receive = write_committed;
+    write->commit.reply_to = &shard->thread->mailbox;
+    write->commit.shard = shard->number;
+    write->commit.refusals = shard->refusals_seen;
+    journal_submit(shard->engine->journal, &write->commit);
+}
+
+/* ---- evaluation ---- */
+
+static struct write *newest_write(struct key_state *key)
+{
+    return list_is_empty(&key->writes) ? NULL
+                                       : CONTAINER_OF(key->writes.previous, struct write, of_key);
+}
+
+static void entry_of(const struct request *request, const struct evaluate_state *state,
+                     const struct evaluate_result *result, struct entry *out)
+{
+    bool is_put = result->verdict == EVALUATE_PUT;
+    *out = (struct entry){
+        .kind = is_put ? ENTRY_PUT : ENTRY_DELETE,
+        .collection = request->collection->name,
+        .id = request->id,
+        .version = is_put ? state->version + 1 : state->version,
+        .has_old = state->exists,
+        .has_old_document = state->exists && request->collection->old_images,
+        .old_document = state->document,
+        .new_document = is_put ? result->document : BYTES_EMPTY,
+        .changed = result->changed,
+    };
+}
+
+/* The request against one state. scope: of its idempotency key, or NULL. */
+static void evaluate(struct shard *shard, struct key_state *key, struct key_state *scope,
+                     struct request *request, const struct evaluate_state *state,
+                     struct write *newest)
+{
+    struct engine_thread *thread = shard->thread;
+    struct evaluate_scratch scratch = {
+        .document = writer_of(thread->scratch_document, SCRATCH_DOCUMENT_BYTES),
+        .patched = writer_of(thread->scratch_patched, SCRATCH_DOCUMENT_BYTES),
+        .json = writer_of(thread->scratch_json, RECORD_JSON_BYTES_MAX),
+    };
+    struct evaluate_result result;
+    evaluate_write(request, state, &scratch, &result);
+    if (result.verdict == EVALUATE_PUT || result.verdict == EVALUATE_DELETE) {
+        struct entry entry;
+        entry_of(request, state, &result, &entry);
+        entry.slot = (uint8_t)(request->hash & (SLOT_COUNT - 1));
+        if (scope != NULL) {
+            entry.idempotency_key = bytes_of(scope->key + 1, (size_t)scope->key_size - 1);
+            entry.idempotency_body_hash = bytes_of(request->body_hash, sizeof(request->body_hash));
+        }
+        write_to_journal(shard, key, scope, request, &entry);
+        return;
+    }
+    enum status status = result.verdict == EVALUATE_REFUSE ? result.status : STATUS_OK;
+    bool with_record = result.verdict == EVALUATE_EQUAL;
+    if (state->pending) {
+        follow(newest, request, status, with_record);
+        return;
+    }
+    request->epoch = state->epoch;
+    request->sequence = state->sequence;
+    request->version = state->version;
+    if (result.verdict == EVALUATE_ABSENT) {
+        request->epoch = shard->engine->journal->epoch;
+        request->sequence = atomic_load_explicit(&shard->applied, memory_order_relaxed);
+    }
+    if (with_record) {
+        answer_with_document(shard, request, request->id, state->document);
+    } else {
+        request_complete(thread, request, status);
+    }
+}
+
+static void evaluate_on_pending(struct shard *shard, struct key_state *key, struct request *request)
+{
+    struct write *newest = newest_write(key);
+    const struct evaluate_state state = {
+        .exists = newest->entry.kind == ENTRY_PUT,
+        .pending = true,
+        .version = newest->entry.kind == ENTRY_PUT ? newest->entry.version : 0,
+        .document = newest->entry.new_document,
+    };
+    if (key->write_count >= KEY_WRITES_PENDING_MAX) {
+        detail_set(&request->detail, "too many writes of this record are on their way");
+        request_complete(shard->thread, request, STATUS_BUSY);
+        return;
+    }
+    evaluate(shard, key, NULL, request, &state, newest);
+}
+
+/* row: the store's value; status OK or NOT_FOUND. */
+static void evaluate_on_row(struct shard *shard, struct key_state *key, struct request *request,
+                            enum status status, struct bytes row)
+{
+    struct evaluate_state state = {.exists = false};
+    if (status == STATUS_OK) {
+        struct row_record record;
+        status = row_record_read(row, &record);
+        if (status != STATUS_OK) {
+            request_complete(shard->thread, request, status);
+            return;
+        }
+        state = (struct evaluate_state){
+            .exists = true,
+            .version = record.version,
+            .epoch = record.epoch,
+            .sequence = record.sequence,
+            .document = record.document,
+        };
+    }
+    evaluate(shard, key, NULL, request, &state, NULL);
+}
+
+/* ---- CREATE ---- */
+
+/* Ids are drawn until the slot is the one that the shard, and the idempotency key's row, belong to. */
+static void create_draw_id(struct shard *shard, struct request *request)
+{
+    struct engine_thread *thread = shard->thread;
+    uint64_t slot = request->hash & (SLOT_COUNT - 1);
+    request->new_id = bytes_of(request->new_id_text, UUID_TEXT_BYTES);
+    do {
+        random_uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
+        request->hash = engine_hash(request->collection, request->new_id);
+    } while ((request->hash & (SLOT_COUNT - 1)) != slot);
+}
+
+/*
+ * A new record under an id that is not taken. 74 random bits a millisecond make a collision a curiosity, so a key that memory does
+ * not know is taken for free rather than looked up on disk.
+ */
+static void create_new(struct shard *shard, struct key_state *scope, struct request *request)
+{
+    if (scope != NULL || request->new_id.size == 0) {
+        create_draw_id(shard, request);
+    }
+    request->id = request->new_id;
+    uint8_t key_bytes[RECORD_KEY_BYTES_MAX];
+    struct writer writer = writer_of(key_bytes, sizeof(key_bytes));
+    struct bytes key = record_key(request->collection, request->id, &writer);
+    struct key_state *state = key_table_get(&shard->keys, request->hash, key);
+    if (state == NULL) {
+        request_complete(shard->thread, request, STATUS_NO_MEMORY);
+        return;
+    }
+    if (!list_is_empty(&state->writes) || state->read != NULL) {
+        detail_set(&request->detail, "the new id is in use; try again");
+        request_complete(shard->thread, request, STATUS_BUSY);
+        return;
+    }
+    const struct evaluate_state nothing = {.exists = false};
+    evaluate(shard, state, scope, request, &nothing, NULL);
+    key_table_settle(&shard->keys, state);
+}
+
+static bool same_body(struct request *request, struct bytes hash)
+{
+    if (bytes_equal(hash, bytes_of(request->body_hash, sizeof(request->body_hash)))) {
+        return true;
+    }
+    detail_set(&request->detail, "this Idempotency-Key was used with another body");
+    return false;
+}
+
+/* The same key again, while or after the first: the first answer. */
+static void create_again(struct shard *shard, struct request *request, struct bytes value)
+{
+    struct row_idempotency row;
+    enum status status = row_idempotency_read(value, &row);
+    if (status == STATUS_OK && !same_body(request, row.body_hash)) {
+        status = STATUS_UNPROCESSABLE;
+    }
+    if (status != STATUS_OK) {
+        request_complete(shard->thread, request, status);
+        return;
+    }
+    ASSERT(row.id.size <= UUID_TEXT_BYTES);
+    memcpy(request->new_id_text, row.id.data, row.id.size);
+    request->new_id = bytes_of(request->new_id_text, row.id.size);
+    request->created = true;
+    request->epoch = row.epoch;
+    request->sequence = row.sequence;
+    request->version = row.version;
+    answer_with_document(shard, request, request->new_id, row.document);
+}
+
+static void create_on_pending(struct key_state *scope, struct request *request)
+{
+    struct write *first = CONTAINER_OF(scope->writes.next, struct write, of_scope);
+    if (!same_body(request, first->entry.idempotency_body_hash)) {
+        follow(first, request, STATUS_UNPROCESSABLE, false);
+        return;
+    }
+    memcpy(request->new_id_text, first->entry.id.data, first->entry.id.size);
+    request->new_id = bytes_of(request->new_id_text, first->entry.id.size);
+    request->created = true;
+    follow(first, request, STATUS_OK, true);
+}
+
+static void create_with_scope(struct shard *shard, struct key_state *scope, struct request *request,
+                              enum status status, struct bytes row)
+{
+    if (!list_is_empty(&scope->writes)) {
+        create_on_pending(scope, request);
+        return;
+    }
+    struct row_idempotency known;
+    if (status == STATUS_OK && row_idempotency_read(row, &known) == STATUS_OK &&
+        known.expires_ms <= shard->thread->wall_ms) {
+        status = STATUS_NOT_FOUND;
+    }
+    if (status == STATUS_OK) {
+        create_again(shard, request, row);
+    } else {
+        create_new(shard, scope, request);
+    }
+}
+
+/* ---- finding the newest state ---- */
+
+static struct bytes pending_key(const struct request *request, struct writer *out)
+{
+    if (request->kind != REQUEST_CREATE) {
+        return record_key(request->collection, request->id, out);
+    }
+    writer_u8(out, 2);
+    writer_put(out, request->idempotency_key);
+    ASSERT(!out->failed);
+    return writer_bytes(out);
+}
+
+static void on_row(struct shard *shard, struct key_state *key, struct request *request,
+                   enum status status, struct bytes row)
+{
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+        request_complete(shard->thread, request, status);
+    } else if (request->kind == REQUEST_CREATE) {
+        create_with_scope(shard, key, request, status, row);
+    } else if (!list_is_empty(&key->writes)) {
+        evaluate_on_pending(shard, key, request);
+    } else {
+        evaluate_on_row(shard, key, request, status, row);
+    }
+}
+
+void write_resume(struct shard *shard, struct key_state *key, enum status status, struct bytes row)
+{
+    struct link parked;
+    link_init(&parked);
+    list_splice_back(&parked, &key->parked);
+    struct link *at;
+    while ((at = list_pop_front(&parked)) != NULL) {
+        on_row(shard, key, CONTAINER_OF(at, struct request, link), status, row);
+    }
+}
+
+static void write_look_up(struct shard *shard, struct key_state *key, struct request *request)
+{
+    uint8_t row_key_bytes[ROW_KEY_BYTES_MAX + SCOPE_KEY_BYTES_MAX];
+    struct writer row_key = writer_of(row_key_bytes, sizeof(row_key_bytes));
+    if (request->kind == REQUEST_CREATE) {
+        row_idempotency_key(request->idempotency_key, &row_key);
+    } else {
+        row_record_key(request->collection->name, request->id, &row_key);
+    }
+    ASSERT(!row_key.failed);
+    struct store_value value = {.bytes = BYTES_EMPTY};
+    enum status status = store_get(shard->store, writer_bytes(&row_key), false, &value);
+    if (status != STATUS_WOULD_BLOCK) {
+        on_row(shard, key, request, status, value.bytes);
+        if (status == STATUS_OK) {
+            store_value_release(shard->store, &value);
+        }
+        return;
+    }
+    if (read_start(shard, key)) {
+        list_push_back(&key->parked, &request->link);
+    } else {
+        request_complete(shard->thread, request, STATUS_NO_MEMORY);
+    }
+}
+
+void write_submit(struct shard *shard, struct request *request)
+{
+    enum status status = admission(shard, request);
+    if (status != STATUS_OK) {
+        request_complete(shard->thread, request, status);
+        return;
+    }
+    if (request->kind == REQUEST_CREATE && request->idempotency_key.size == 0) {
+        create_new(shard, NULL, request);
+        return;
+    }
+    uint8_t key_bytes[KEY_BYTES_MAX];
+    struct writer writer = writer_of(key_bytes, sizeof(key_bytes));
+    struct bytes name = pending_key(request, &writer);
+    struct key_state *key = key_table_get(&shard->keys, request->hash, name);
+    if (key == NULL) {
+        request_complete(shard->thread, request, STATUS_NO_MEMORY);
+    } else if (!list_is_empty(&key->writes)) {
+        on_row(shard, key, request, STATUS_NOT_FOUND, BYTES_EMPTY);
+    } else if (key->read != NULL) {
+        list_push_back(&key->parked, &request->link);
+    } else {
+        write_look_up(shard, key, request);
+    }
+    if (key != NULL) {
+        key_table_settle(&shard->keys, key);
+    }
+}
