@@ -1,6 +1,7 @@
 #include "protocol/document/number.h"
 
 #include <assert.h>
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -242,13 +243,12 @@ static bool shortest_fixed(double value, struct decimal *out)
     return false;
 }
 
-/*
- * Any finite number above zero: the fewest of 15, 16 or 17 digits that read back, without zeros at
- * the end.
- */
+/* Any finite number above zero: the fewest digits that read back, without zeros at the end. */
 static void shortest_search(double value, struct decimal *out)
 {
-    for (int count = FLOAT_DIGITS_SAFE; count <= FLOAT_DIGITS_MAX; count++) {
+    /* Subnormal numbers have fewer bits, down to one, so that few digits may name them. */
+    int count = value < DBL_MIN ? 1 : FLOAT_DIGITS_SAFE;
+    for (; count <= FLOAT_DIGITS_MAX; count++) {
         char printed[64];
         int size = snprintf(printed, sizeof(printed), "%.*e", count - 1, value);
         ASSERT(size > 0 && (size_t)size < sizeof(printed));
