@@ -10,6 +10,8 @@
  * Invariant: what a crash leaves is a prefix of the history of applies, never a batch's half: one column family, one
  *            writer, flushed only by store_flush. Who calls store_flush_begin has made sure that the journal is durable
  *            up to all that was applied until then.
+ * Failure:   a flush that failed fails every later one, and nothing is persisted any more: what RocksDB would write in a
+ *            recovery of its own may be ahead of the journal. Reads go on; the way out is a restart, which replays.
  * Tests:     tests/unit/engine/store/ (both implementations).
  */
 #ifndef FRESHET_ENGINE_STORE_STORE_H
@@ -68,6 +70,7 @@ struct store_vtable {
     void (*batch_destroy)(struct store_batch *batch);
     enum status (*apply)(struct store *store, struct store_batch *batch);
     enum status (*iterator_create)(struct store *store, struct store_iterator **out);
+    enum status (*iterator_create_memory)(struct store *store, struct store_iterator **out);
     void (*iterator_seek)(struct store_iterator *iterator, struct bytes key);
     void (*iterator_next)(struct store_iterator *iterator);
     bool (*iterator_valid)(const struct store_iterator *iterator);
@@ -125,8 +128,17 @@ MUST_USE static inline enum status store_iterator_create(struct store *store,
     return store->vtable->iterator_create(store, out);
 }
 
+/* Owner, no I/O: the same snapshot, but seek and next do no I/O either and may stay with the owner. Where memory does not
+   know, the iterator is not valid and its status is WOULD_BLOCK; it is of no further use then. */
+MUST_USE static inline enum status store_iterator_create_memory(struct store *store,
+                                                                struct store_iterator **out)
+{
+    return store->vtable->iterator_create_memory(store, out);
+}
+
 /* Blocking: closes the memtable; all that is applied so far will be persisted, nothing that comes after. Returns when
-   later applies go to a new memtable. */
+   later applies go to a new memtable. BUSY: too many closed memtables or files wait already; nothing was closed, try
+   again later (it never waits for a stall to end). */
 MUST_USE static inline enum status store_flush_begin(struct store *store)
 {
     return store->vtable->flush_begin(store);
@@ -150,7 +162,14 @@ static inline void store_statistics_read(struct store *store, struct store_stati
     store->vtable->statistics(store, out);
 }
 
-/* Accepts NULL; flushes nothing. */
+/* Blocking: reads every block from its file where no cache has it and compares checksums. DAMAGED: text_out names what. */
+MUST_USE static inline enum status store_verify(struct store *store, char *text_out,
+                                                size_t text_size)
+{
+    return store->vtable->verify(store, text_out, text_size);
+}
+
+/* Accepts NULL; flushes nothing. Iterators and values of the store are gone before. */
 void store_destroy(struct store **store);
 
 #endif
