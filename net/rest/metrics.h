@@ -1,12 +1,14 @@
 /*
  * metrics.h: what the process counts, and the text in which Prometheus reads it.
  *
- * Each thread counts in memory of its own, on cache lines of its own, by plain additions to relaxed atomics; a scrape sums over
- * the threads. Nothing is ever reset, so a sum that is read while others count is at worst a moment old.
+ * Each thread counts in memory of its own, on cache lines of its own, by plain additions to relaxed
+ * atomics; a scrape sums over the threads. Nothing is ever reset, so a sum that is read while
+ * others count is at worst a moment old.
  *
- * Owner:     metrics_create and metrics_destroy belong to the main thread; a struct metrics_thread is written by its own thread
- *            alone and read by whichever thread answers a scrape.
- * Memory:    all taken by metrics_create; it grows with threads, collections, methods and statuses, never with requests.
+ * Owner:     metrics_create and metrics_destroy belong to the main thread; a struct metrics_thread
+ *            is written by its own thread alone and read by whichever thread answers a scrape.
+ * Memory:    all taken by metrics_create; it grows with threads, collections, methods and statuses,
+ *            never with requests.
  * Time:      passed in; the process's own CPU time and memory are asked of the kernel at a scrape.
  * Tests:     tests/unit/net/rest/test_metrics.c.
  */
@@ -70,7 +72,8 @@ void metrics_count(struct metrics_thread *thread, uint16_t route, enum http_meth
                    uint16_t status, uint64_t duration_ns, uint64_t bytes_sent);
 void metrics_loop_set(struct metrics_thread *thread, const struct metrics_loop *loop);
 
-/* Any thread: appends the whole text. engine may be NULL (tests). The writer fails when it is too small. */
+/* Any thread: appends the whole text. engine may be NULL (tests). The writer fails when it is too
+ * small. */
 void metrics_write(const struct metrics *metrics, struct engine *engine, uint64_t wall_ms,
                    struct writer *text_out);
 

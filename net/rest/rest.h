@@ -1,16 +1,21 @@
 /*
- * rest.h: the REST face of the engine on one thread: routes, cache semantics, conditions, problems, operating pages.
+ * rest.h: the REST face of the engine on one thread: routes, cache semantics, conditions, problems,
+ * operating pages.
  *
- * Owner:     one thread, the one that runs its http_server and its engine_thread. Create one for each.
- * Memory:    rest_create takes all but this: a body over 16 KiB, in or out, has a block of its own until it is stored or sent, and
- *            so has the text of a scrape.
- * Time:      rest_turn gives the time at the start of each turn of the loop; nothing here reads a clock.
- * Invariant: every exchange handed to rest_handle or rest_refuse is answered exactly once, at once or when the engine is done.
+ * Owner:     one thread, the one that runs its http_server and its engine_thread. Create one for
+ *            each.
+ * Memory:    rest_create takes all but this: a body over 16 KiB, in or out, has a block of its own
+ *            until it is stored or sent, and so has the text of a scrape.
+ * Time:      rest_turn gives the time at the start of each turn of the loop; nothing here reads a
+ *            clock.
+ * Invariant: every exchange handed to rest_handle or rest_refuse is answered exactly once, at once
+ *            or when the engine is done.
  * Tests:     tests/unit/net/rest/, tests/fuzz/fuzz_target.c, tests/integration/.
  *
  * Wiring, on each thread:
- *     http_options.handle = rest_handle; .refuse = rest_refuse; .finished = rest_finished; .context = rest;
- *     each turn: rest_turn(rest, now_ns, wall_ms), then the ring, engine_thread_step and the sends, then rest_turn_end(rest).
+ *     http_options.handle = rest_handle; .refuse = rest_refuse; .finished = rest_finished; .context
+ *     = rest; each turn: rest_turn(rest, now_ns, wall_ms), then the ring, engine_thread_step and
+ *     the sends, then rest_turn_end(rest).
  */
 #ifndef FRESHET_NET_REST_REST_H
 #define FRESHET_NET_REST_REST_H
@@ -36,14 +41,16 @@ enum rest_invalidation {
     REST_SUCCEED_WITHOUT_RESPONSE_HEADER
 };
 
-/* What rest asks of the process around it; any pointer may be NULL. All are called on rest's thread and must not block. */
+/* What rest asks of the process around it; any pointer may be NULL. All are called on rest's thread
+ * and must not block. */
 struct rest_probe {
     void *context;
     bool (*ready)(void *context);    /* recovered; NULL: yes */
     bool (*draining)(void *context); /* SIGTERM has come; NULL: no */
     /* More metrics, in the text format, each with its HELP and TYPE lines. */
     void (*metrics)(void *context, struct writer *text_out);
-    /* Whole lines of the access log, ended by '\n'. They are to be written out or copied before it returns. */
+    /* Whole lines of the access log, ended by '\n'. They are to be written out or copied before it
+     * returns. */
     void (*log)(void *context, struct bytes lines);
 };
 
@@ -53,8 +60,8 @@ struct rest_options {
     const struct collection *collections; /* borrowed, as the engine has them */
     uint32_t collection_count;
     struct bytes cors_origin; /* Access-Control-Allow-Origin; copied; empty: "*" */
-    struct bytes
-        cache_control; /* Cache-Control of GET /C/{id} to those downstream; copied; empty: "no-cache" */
+    /* Cache-Control of GET /C/{id} to those downstream; copied; empty: "no-cache" */
+    struct bytes cache_control;
     enum rest_invalidation unauthorized_invalidation;
     struct principal
         principal; /* on whose behalf all requests run; name empty: anonymous, with all rights */

@@ -1,0 +1,143 @@
+/*
+ * What is kept of a request after its answer: counts, and one line of JSON when the access log is
+ * on. The line says where and how, never what: no body, no query, no field.
+ */
+#include "net/rest/rest_internal.h"
+#include "protocol/base/utf8.h"
+#include "protocol/document/json.h"
+
+static const char *outcome_name(uint8_t outcome)
+{
+    if (outcome == 0) {
+        return "none";
+    }
+    switch ((enum cache_outcome)(outcome - 1)) {
+    case CACHE_HIT:
+        return "hit";
+    case CACHE_MISS_STORED:
+    case CACHE_MISS_UNSTORED:
+        return "miss";
+    case CACHE_REFRESH_STORED:
+    case CACHE_REFRESH_UNSTORED:
+        return "refresh";
+    case CACHE_COLLAPSED:
+        return "collapsed";
+    case CACHE_OFF:
+        return "bypass";
+    }
+    UNREACHABLE();
+}
+
+static const char *method_name(enum http_method method)
+{
+    switch (method) {
+    case HTTP_GET:
+        return "GET";
+    case HTTP_HEAD:
+        return "HEAD";
+    case HTTP_POST:
+        return "POST";
+    case HTTP_PUT:
+        return "PUT";
+    case HTTP_PATCH:
+        return "PATCH";
+    case HTTP_DELETE:
+        return "DELETE";
+    case HTTP_OPTIONS:
+        return "OPTIONS";
+    case HTTP_OTHER:
+        return "OTHER";
+    }
+    UNREACHABLE();
+}
+
+/* A decimal number with leading zeros. */
+static void padded_write(struct writer *out, uint64_t value, size_t digits)
+{
+    uint8_t *at = writer_reserve(out, digits);
+    for (size_t place = digits; at != NULL && place > 0; place--) {
+        at[place - 1] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+/* RFC 3339 with milliseconds, out of an HTTP date: both are of the same second. */
+static void time_write(struct heads *heads, uint64_t wall_ms, struct writer *out)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    uint8_t date[HEAD_DATE_BYTES];
+    struct writer text = writer_of(date, sizeof(date));
+    head_date_write(heads, wall_ms / 1000, &text);
+    uint64_t month = 1;
+    while (month < 12 && memcmp(months + (month - 1) * 3, date + 8, 3) != 0) {
+        month++;
+    }
+    writer_put(out, bytes_of(date + 12, 4));
+    writer_u8(out, '-');
+    padded_write(out, month, 2);
+    writer_u8(out, '-');
+    writer_put(out, bytes_of(date + 5, 2));
+    writer_u8(out, 'T');
+    writer_put(out, bytes_of(date + 17, 8));
+    writer_u8(out, '.');
+    padded_write(out, wall_ms % 1000, 3);
+    writer_u8(out, 'Z');
+}
+
+static void line_write(struct rest *rest, struct http_exchange *exchange, uint64_t duration_ns,
+                       struct writer *out)
+{
+    uint8_t id[REQUEST_ID_BYTES_MAX];
+    writer_put(out, BYTES_LITERAL("{\"time\":\""));
+    time_write(&rest->heads, rest->wall_ms, out);
+    writer_put(out, BYTES_LITERAL("\",\"method\":\""));
+    writer_text(out, method_name(exchange->request.method));
+    writer_put(out, BYTES_LITERAL("\",\"path\":"));
+    struct bytes path = exchange->log_path;
+    json_string_write(out, bytes_slice(path, 0, utf8_valid_size(path)));
+    writer_put(out, BYTES_LITERAL(",\"status\":"));
+    writer_decimal(out, exchange->status);
+    writer_put(out, BYTES_LITERAL(",\"bytes\":"));
+    writer_decimal(out, exchange->answer_bytes);
+    writer_put(out, BYTES_LITERAL(",\"duration_us\":"));
+    writer_decimal(out, duration_ns / 1000);
+    writer_put(out, BYTES_LITERAL(",\"cache\":\""));
+    writer_text(out, outcome_name(rest_state_of(exchange)->outcome));
+    writer_put(out, BYTES_LITERAL("\",\"request_id\":\""));
+    writer_put(out, rest_request_id(rest, exchange, id));
+    writer_put(out, BYTES_LITERAL("\"}\n"));
+}
+
+void rest_log_flush(struct rest *rest)
+{
+    if (rest->log_size > 0 && rest->options.probe.log != NULL) {
+        rest->options.probe.log(rest->options.probe.context, bytes_of(rest->log, rest->log_size));
+    }
+    rest->log_size = 0;
+}
+
+static void log_add(struct rest *rest, struct http_exchange *exchange, uint64_t duration_ns)
+{
+    if (LOG_BYTES_MAX - rest->log_size < LOG_LINE_BYTES_MAX) {
+        rest_log_flush(rest);
+    }
+    struct writer out = writer_of(rest->log + rest->log_size, LOG_LINE_BYTES_MAX);
+    line_write(rest, exchange, duration_ns, &out);
+    if (!out.failed) {
+        rest->log_size += out.size;
+    }
+    ASSERT(rest->log_size <= LOG_BYTES_MAX);
+}
+
+void rest_finished(void *context, struct http_exchange *exchange, uint64_t now_ns)
+{
+    struct rest *rest = context;
+    uint64_t duration_ns = now_ns > exchange->started_ns ? now_ns - exchange->started_ns : 0;
+    if (rest->metrics != NULL) {
+        metrics_count(rest->metrics, exchange->route, exchange->request.method, exchange->status,
+                      duration_ns, exchange->answer_bytes);
+    }
+    if (rest->access_log) {
+        log_add(rest, exchange, duration_ns);
+    }
+}

@@ -1,0 +1,39 @@
+/*
+ * problem.h: errors as application/problem+json (RFC 9457).
+ *
+ * The one place where an enum status becomes an HTTP status. `type` is about:blank where the HTTP
+ * status says all there is, else urn:freshet:problem:NAME.
+ *
+ * Owner:     the caller; nothing is kept.
+ * Tests:     tests/unit/net/rest/test_problem.c.
+ */
+#ifndef FRESHET_NET_REST_PROBLEM_H
+#define FRESHET_NET_REST_PROBLEM_H
+
+#include <stdint.h>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/status.h"
+
+#define PROBLEM_DETAIL_BYTES_MAX 512
+/* Detail stands in it twice, and a byte of it takes at most six as JSON. */
+#define PROBLEM_BODY_BYTES_MAX (2 * 6 * PROBLEM_DETAIL_BYTES_MAX + 512)
+
+struct problem {
+    uint16_t status;
+    const char *type; /* NULL: about:blank */
+    /* at most PROBLEM_DETAIL_BYTES_MAX of UTF-8; longer is cut; empty: the status's reason */
+    struct bytes detail;
+    uint32_t retry_after_s; /* 0: not said */
+    const char *allow;      /* methods, with 405; NULL: not said */
+};
+
+uint16_t problem_http_status(enum status status);
+/* status, type and retry_after_s of a status, with the given words, or those of the status table
+ * when they are empty. */
+struct problem problem_of(enum status status, struct bytes detail);
+
+void problem_body_write(const struct problem *problem, struct bytes request_id,
+                        struct writer *json_out);
+
+#endif

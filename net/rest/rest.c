@@ -1,0 +1,283 @@
+#include "net/rest/rest.h"
+
+#include <stdlib.h>
+
+#include "net/rest/rest_internal.h"
+#include "net/rest/target.h"
+
+#define LIST_METHODS   "GET, HEAD, POST, OPTIONS"
+#define RECORD_METHODS "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
+
+static const char allow_methods[] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+static const char allow_fields[] =
+    "Content-Type, Authorization, X-Requested-With, If-Match, If-None-Match, Idempotency-Key, "
+    "Cache-Control, Last-Event-ID, freshet-min-position";
+
+/* A path of the access log is at most this long, so that a line has room for its escapes. */
+#define LOG_PATH_BYTES_MAX 1500
+
+static_assert(LOG_PATH_BYTES_MAX * 6 + 512 <= LOG_LINE_BYTES_MAX, "a path of escapes fits");
+
+/* ---- life ---- */
+
+static void collections_sort(struct rest *rest)
+{
+    const struct collection *collections = rest->options.collections;
+    for (uint32_t index = 0; index < rest->options.collection_count; index++) {
+        uint32_t place = index;
+        while (place > 0 && bytes_compare(collections[rest->sorted[place - 1]].name,
+                                          collections[index].name) > 0) {
+            rest->sorted[place] = rest->sorted[place - 1];
+            place--;
+        }
+        rest->sorted[place] = index;
+    }
+}
+
+static void options_set(struct rest *rest, const struct rest_options *options)
+{
+    rest->options = *options;
+    struct bytes origin = options->cors_origin.size > 0 ? options->cors_origin : BYTES_LITERAL("*");
+    struct bytes cache_control =
+        options->cache_control.size > 0 ? options->cache_control : BYTES_LITERAL("no-cache");
+    heads_init(&rest->heads, origin, cache_control);
+    rest->options.cors_origin = rest->heads.cors_origin;
+    rest->options.cache_control = rest->heads.cache_control;
+    if (options->principal.name.size == 0) {
+        rest->options.principal = PRINCIPAL_ANONYMOUS;
+    }
+    rest->access_log = options->access_log;
+    collections_sort(rest);
+}
+
+enum status rest_create(const struct rest_options *options, struct rest **out)
+{
+    ASSERT(options->collection_count > 0);
+    ASSERT(options->collection_count <= COLLECTION_COUNT_MAX);
+    *out = NULL;
+    if (options->cors_origin.size > REST_CORS_ORIGIN_BYTES_MAX ||
+        options->cache_control.size > REST_CACHE_CONTROL_BYTES_MAX) {
+        return STATUS_TOO_LARGE;
+    }
+    struct rest *rest = aligned_alloc(64, (sizeof(*rest) + 63) / 64 * 64);
+    if (rest == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    memset(rest, 0, sizeof(*rest));
+    rest->log = malloc(LOG_BYTES_MAX);
+    rest->document = malloc(DOCUMENT_BYTES_MAX);
+    if (rest->log == NULL || rest->document == NULL) {
+        rest_destroy(&rest);
+        return STATUS_NO_MEMORY;
+    }
+    options_set(rest, options);
+    if (options->metrics != NULL) {
+        rest->metrics = metrics_thread_at(options->metrics, options->thread_index);
+    }
+    *out = rest;
+    return STATUS_OK;
+}
+
+void rest_destroy(struct rest **rest)
+{
+    if (*rest == NULL) {
+        return;
+    }
+    ASSERT((*rest)->pending == 0);
+    rest_log_flush(*rest);
+    free((*rest)->log);
+    free((*rest)->document);
+    free(*rest);
+    *rest = NULL;
+}
+
+void rest_turn(struct rest *rest, uint64_t now_ns, uint64_t wall_ms)
+{
+    ASSERT(now_ns >= rest->now_ns);
+    rest->now_ns = now_ns;
+    rest->wall_ms = wall_ms;
+    heads_turn(&rest->heads, wall_ms);
+}
+
+void rest_turn_end(struct rest *rest)
+{
+    rest_log_flush(rest);
+}
+
+void rest_access_log_set(struct rest *rest, bool on)
+{
+    rest->access_log = on;
+}
+
+/* ---- routes ---- */
+
+static const struct collection *collection_find(const struct rest *rest, struct bytes name)
+{
+    uint32_t low = 0;
+    uint32_t high = rest->options.collection_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        const struct collection *collection = &rest->options.collections[rest->sorted[middle]];
+        int order = bytes_compare(name, collection->name);
+        if (order == 0) {
+            return collection;
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
+/* A segment in which something is encoded that need not be: decoded into buffer. */
+static struct bytes segment_name(struct bytes segment, uint8_t buffer[COLLECTION_NAME_BYTES_MAX])
+{
+    struct writer name = writer_of(buffer, COLLECTION_NAME_BYTES_MAX);
+    if (segment.size == 0 || memchr(segment.data, '%', segment.size) == NULL ||
+        target_decode(segment, false, &name) != STATUS_OK) {
+        return segment;
+    }
+    return writer_bytes(&name);
+}
+
+static void answer_nothing_there(struct rest *rest, struct http_exchange *exchange)
+{
+    exchange->route = METRICS_ROUTE_NONE;
+    rest_answer_error(rest, exchange, 404,
+                      BYTES_LITERAL("There is nothing at this path. Records are at "
+                                    "/COLLECTION/ID, and a '/' inside an id is written %2F"));
+}
+
+static void answer_options(struct rest *rest, struct http_exchange *exchange)
+{
+    uint8_t head_bytes[HEAD_BYTES_MAX];
+    struct writer head = writer_of(head_bytes, sizeof(head_bytes));
+    head_begin(&rest->heads, 200, &head);
+    head_line(&head, "Allow", bytes_of_text(allow_methods));
+    head_line(&head, "Access-Control-Allow-Methods", bytes_of_text(allow_methods));
+    head_line(&head, "Access-Control-Allow-Headers", bytes_of_text(allow_fields));
+    head_line(&head, "Access-Control-Max-Age", BYTES_LITERAL("86400"));
+    head_line(&head, "Content-Length", BYTES_LITERAL("0"));
+    rest_answer_body(exchange, &head, BYTES_EMPTY, 200, NULL, NULL);
+}
+
+static void route_list(struct rest *rest, struct http_exchange *exchange,
+                       const struct collection *collection)
+{
+    switch (exchange->request.method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        rest_list(rest, exchange, collection);
+        return;
+    case HTTP_POST:
+        rest_create_record(rest, exchange, collection);
+        return;
+    case HTTP_PUT:
+    case HTTP_PATCH:
+    case HTTP_DELETE:
+        rest_answer_no_method(rest, exchange, LIST_METHODS);
+        return;
+    case HTTP_OPTIONS:
+    case HTTP_OTHER:
+        break;
+    }
+    UNREACHABLE();
+}
+
+static void route_record(struct rest *rest, struct http_exchange *exchange,
+                         const struct collection *collection, struct bytes segment)
+{
+    uint8_t buffer[ID_BYTES_MAX];
+    struct bytes id;
+    const char *reason;
+    enum http_method method = exchange->request.method;
+    if (method == HTTP_POST) {
+        rest_answer_no_method(rest, exchange, RECORD_METHODS);
+        return;
+    }
+    if (segment.size == 0) {
+        rest_answer_singular(rest, exchange, 400, collection, "id is required", NULL);
+        return;
+    }
+    if (target_id(segment, buffer, &id, &reason) != STATUS_OK) {
+        rest_answer_error(rest, exchange, 400, bytes_of_text(reason));
+        return;
+    }
+    if (method == HTTP_GET || method == HTTP_HEAD) {
+        rest_read(rest, exchange, collection, id);
+    } else if (method == HTTP_PUT) {
+        rest_put(rest, exchange, collection, id);
+    } else if (method == HTTP_PATCH) {
+        rest_patch(rest, exchange, collection, id);
+    } else {
+        ASSERT(method == HTTP_DELETE);
+        rest_delete(rest, exchange, collection, id);
+    }
+}
+
+/* One or two segments, of which the first names a collection, or the one a page of the
+ * operators. */
+static void route(struct rest *rest, struct http_exchange *exchange, const struct target *target)
+{
+    uint8_t buffer[COLLECTION_NAME_BYTES_MAX];
+    const struct collection *collection = collection_find(rest, target->first);
+    if (collection == NULL) {
+        collection = collection_find(rest, segment_name(target->first, buffer));
+    }
+    if (collection != NULL && target->shape == TARGET_TWO) {
+        exchange->route = metrics_route_record(collection);
+        route_record(rest, exchange, collection, target->second);
+    } else if (collection != NULL) {
+        exchange->route = metrics_route_list(collection);
+        route_list(rest, exchange, collection);
+    } else if (target->shape != TARGET_ONE || !rest_operation(rest, exchange, target->first)) {
+        answer_nothing_there(rest, exchange);
+    }
+}
+
+static struct rest_state *state_begin(struct rest *rest, struct http_exchange *exchange)
+{
+    struct rest_state *state = rest_state_of(exchange);
+    ASSERT(state->rest == NULL);
+    state->rest = rest;
+    state->expose = exchange->request.known[HTTP_ORIGIN].data != NULL;
+    if (rest->access_log) {
+        exchange->log_path =
+            http_keep(exchange, bytes_slice(exchange->request.path, 0, LOG_PATH_BYTES_MAX));
+    }
+    return state;
+}
+
+void rest_handle(void *context, struct http_exchange *exchange)
+{
+    struct rest *rest = context;
+    state_begin(rest, exchange);
+    exchange->route = METRICS_ROUTE_NONE;
+    if (exchange->request.method == HTTP_OPTIONS) {
+        answer_options(rest, exchange);
+        return;
+    }
+    if (exchange->request.method == HTTP_OTHER) {
+        rest_answer_error(rest, exchange, 501,
+                          BYTES_LITERAL("This server does not know that method"));
+        return;
+    }
+    struct target target;
+    target_split(exchange->request.path, &target);
+    if (target.shape == TARGET_ONE || target.shape == TARGET_TWO) {
+        route(rest, exchange, &target);
+    } else {
+        answer_nothing_there(rest, exchange);
+    }
+}
+
+void rest_refuse(void *context, struct http_exchange *exchange, uint16_t status, const char *detail)
+{
+    struct rest *rest = context;
+    ASSERT(status >= 400);
+    state_begin(rest, exchange);
+    exchange->route = METRICS_ROUTE_NONE;
+    rest_answer_error(rest, exchange, status, detail == NULL ? BYTES_EMPTY : bytes_of_text(detail));
+}

@@ -1,0 +1,165 @@
+/*
+ * rest_internal.h: what the files of net/rest share: the state of a thread and of a request, and
+ * how an answer is given.
+ *
+ *     rest.c        life, turns, routes, refused requests
+ *     read.c        GET and HEAD of a record: from the cache, else through the engine
+ *     write.c       POST, PUT, PATCH, DELETE
+ *     list.c        GET and HEAD of a collection
+ *     operations.c  /healthz, /readyz, /metrics, /openapi.json
+ *     answer.c      heads and bodies of answers, problems
+ *     access_log.c  counting, and a line for each request
+ *
+ * Owner: everything belongs to rest's thread.
+ */
+#ifndef FRESHET_NET_REST_REST_INTERNAL_H
+#define FRESHET_NET_REST_REST_INTERNAL_H
+
+#include "net/rest/head.h"
+#include "net/rest/problem.h"
+#include "net/rest/rest.h"
+#include "protocol/base/assert.h"
+
+#define REQUEST_ID_BYTES_MAX 48
+/* Answers up to this size are asked for in the exchange's own memory; larger ones have a block. */
+#define ANSWER_BUFFER_BYTES 2048
+/* A document of at most this size stays in the exchange's memory until the engine has it. */
+#define DOCUMENT_KEEP_BYTES_MAX 2048
+/* A cached body up to this size is copied to where it is sent from; a larger one gets a block of
+ * its own. */
+#define COPY_BODY_BYTES_MAX    (16u << 10)
+#define LOG_BYTES_MAX          (64u << 10)
+#define LOG_LINE_BYTES_MAX     (12u << 10)
+#define METRICS_TEXT_BYTES     (256u << 10)
+#define METRICS_TEXT_BYTES_MAX (16u << 20)
+
+static_assert(REST_CORS_ORIGIN_BYTES_MAX <= HEAD_SETTING_BYTES_MAX, "heads keeps a copy");
+static_assert(REST_CACHE_CONTROL_BYTES_MAX <= HEAD_SETTING_BYTES_MAX, "heads keeps a copy");
+
+struct rest {
+    struct rest_options options;
+    struct heads heads;
+    uint64_t now_ns;
+    uint64_t wall_ms;
+    struct metrics_thread *metrics;
+    uint64_t pending;                      /* handed to the engine, not yet done */
+    uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
+    bool access_log;
+    size_t log_size;
+    uint8_t *log;      /* LOG_BYTES_MAX */
+    uint8_t *document; /* DOCUMENT_BYTES_MAX: where a body is parsed to */
+    _Alignas(64) uint8_t copy[CACHE_COPY_BYTES_MAX]; /* where a cached body is copied to */
+};
+
+/* Conditions of a request, and its wish to be answered past the cache. */
+struct conditions {
+    struct precondition if_match;
+    struct precondition if_none_match;
+    uint64_t minimum_sequence;
+    bool refresh;
+    bool warn; /* it wished to, but may not */
+};
+
+/* In http_exchange.user, zeroed by net/http. */
+struct rest_state {
+    struct request request;
+    struct rest *rest;
+    uint8_t *document; /* malloc, or NULL when the document is in the exchange's memory */
+    uint8_t outcome;   /* 1 + enum cache_outcome for the access log; 0: none */
+    bool expose;       /* Origin was sent */
+    bool warn;         /* the answer carries a Warning */
+};
+
+static_assert(sizeof(struct rest_state) <= HTTP_EXCHANGE_USER_BYTES, "fits into the exchange");
+
+static inline struct rest_state *rest_state_of(struct http_exchange *exchange)
+{
+    return (struct rest_state *)(void *)exchange->user;
+}
+
+static inline struct http_exchange *rest_exchange_of(struct request *request)
+{
+    struct rest_state *state = CONTAINER_OF(request, struct rest_state, request);
+    return CONTAINER_OF(state, struct http_exchange, user);
+}
+
+static inline bool rest_allowed(const struct rest *rest, uint32_t right)
+{
+    return (rest->options.principal.rights & right) != 0;
+}
+
+/* ---- answer.c ---- */
+
+struct bytes rest_request_id(const struct rest *rest, const struct http_exchange *exchange,
+                             uint8_t buffer[REQUEST_ID_BYTES_MAX]);
+void rest_answer_problem(struct rest *rest, struct http_exchange *exchange,
+                         const struct problem *problem, const struct head_cache *cache);
+/* A problem by HTTP status and words. */
+void rest_answer_error(struct rest *rest, struct http_exchange *exchange, uint16_t status,
+                       struct bytes detail);
+void rest_answer_status(struct rest *rest, struct http_exchange *exchange, enum status status,
+                        struct bytes detail);
+/* "Product not found": the collection's singular and some words. */
+void rest_answer_singular(struct rest *rest, struct http_exchange *exchange, uint16_t status,
+                          const struct collection *collection, const char *words,
+                          const struct head_cache *cache);
+void rest_answer_no_method(struct rest *rest, struct http_exchange *exchange, const char *allow);
+/* Ends the head and hands both over; without the body for HEAD. release may be NULL. */
+void rest_answer_body(struct http_exchange *exchange, struct writer *head, struct bytes body,
+                      uint16_t status, void (*release)(void *owner), void *owner);
+/* The answer of a request: moves its memory over when it is large. */
+void rest_answer_request(struct http_exchange *exchange, struct writer *head, uint16_t status);
+/* What went wrong with a request, in its own words if it has any. */
+void rest_answer_failure(struct rest *rest, struct http_exchange *exchange,
+                         const struct request *request);
+/* ETag */
+void rest_head_tag(uint64_t epoch, uint64_t sequence, struct writer *head);
+
+/* ---- read.c ---- */
+
+void rest_read(struct rest *rest, struct http_exchange *exchange,
+               const struct collection *collection, struct bytes id);
+/* Reads If-Match, If-None-Match into tags (2 x PRECONDITION_TAGS_MAX); false when answered. */
+MUST_USE bool rest_conditions_read(struct rest *rest, struct http_exchange *exchange,
+                                   struct entity_tag *tags, struct conditions *out);
+/* Reads Cache-Control, Pragma and freshet-min-position; false when answered. */
+MUST_USE bool rest_freshness_read(struct rest *rest, struct http_exchange *exchange,
+                                  struct conditions *out);
+/* A known field's value; if it came more than once, all of them as one list. data NULL: not sent,
+ * or no memory. */
+struct bytes rest_list_field(struct http_exchange *exchange, enum http_known known,
+                             struct bytes name);
+
+/* ---- write.c ---- */
+
+void rest_create_record(struct rest *rest, struct http_exchange *exchange,
+                        const struct collection *collection);
+void rest_put(struct rest *rest, struct http_exchange *exchange,
+              const struct collection *collection, struct bytes id);
+void rest_patch(struct rest *rest, struct http_exchange *exchange,
+                const struct collection *collection, struct bytes id);
+void rest_delete(struct rest *rest, struct http_exchange *exchange,
+                 const struct collection *collection, struct bytes id);
+/* A request ready but for what its kind needs; NULL when answered (no memory). */
+struct request *rest_request_begin(struct rest *rest, struct http_exchange *exchange,
+                                   enum request_kind kind, const struct collection *collection,
+                                   struct bytes id);
+void rest_request_submit(struct rest *rest, struct request *request,
+                         void (*done)(struct request *request));
+/* First thing in a done: the rest it belongs to. */
+struct rest *rest_request_done(struct request *request);
+/* Last thing in a done. */
+void rest_request_end(struct request *request);
+
+/* ---- list.c, operations.c ---- */
+
+void rest_list(struct rest *rest, struct http_exchange *exchange,
+               const struct collection *collection);
+/* False when there is no such page. */
+bool rest_operation(struct rest *rest, struct http_exchange *exchange, struct bytes name);
+
+/* ---- access_log.c ---- */
+
+void rest_log_flush(struct rest *rest);
+
+#endif
