@@ -129,7 +129,7 @@ enum status page_merge(const struct page_slice *slices, uint32_t slice_count, ui
     struct bytes last_id = BYTES_EMPTY;
     bool more = false;
     for (uint32_t count = 0;; count++) {
-        struct item item;
+        struct item item = {BYTES_EMPTY, BYTES_EMPTY};
         bool blocked;
         int from = smallest(slices, readers, slice_count, &item, &blocked);
         more = from >= 0 || blocked;
