@@ -1,5 +1,6 @@
 /*
- * helper.h: what the tests of documents share: JSON in, JSON out, with buffers large enough for any case.
+ * helper.h: what the tests of documents share: JSON in, JSON out, with buffers large enough for any
+ * case.
  */
 #ifndef FRESHET_TESTS_UNIT_PROTOCOL_DOCUMENT_HELPER_H
 #define FRESHET_TESTS_UNIT_PROTOCOL_DOCUMENT_HELPER_H
@@ -14,8 +15,8 @@
 #include "protocol/document/json.h"
 
 /*
- * What a test allocates is kept in a list and freed by free_kept, which every suite names as its .fini: so the leak
- * checker sees only what the code under test has lost.
+ * What a test allocates is kept in a list and freed by free_kept, which every suite names as its
+ * .fini: so the leak checker sees only what the code under test has lost.
  */
 struct kept {
     struct kept *next;
@@ -47,7 +48,10 @@ static inline struct writer new_writer(size_t capacity)
     return writer_of(keep_new(capacity), capacity);
 }
 
-/* A copy in a block of exactly its size, so that the address sanitizer sees every byte read too many. */
+/*
+ * A copy in a block of exactly its size, so that the address sanitizer sees every byte read too
+ * many.
+ */
 static inline struct bytes exact_copy(struct bytes bytes)
 {
     uint8_t *memory = keep_new(bytes.size);

@@ -1,4 +1,7 @@
-/* What RFC 8259 calls valid and invalid, one line a case; the bytes that no C string holds are octal escapes. */
+/*
+ * What RFC 8259 calls valid and invalid, one line a case; the bytes that no C string holds are
+ * octal escapes.
+ */
 #include "tests/unit/protocol/document/helper.h"
 
 TestSuite(json_grammar, .fini = free_kept);
@@ -283,7 +286,9 @@ Test(json_grammar, every_invalid_text_is_refused_with_a_place_inside_of_it)
 
 Test(json_grammar, a_large_text_is_refused_for_the_same_reasons)
 {
-    /* White space in front takes it over the size up to which the C stack and short heads are used. */
+    /*
+     * White space in front takes it over the size up to which the C stack and short heads are used.
+     */
     static char padded[100000];
     for (size_t at = 1; at < sizeof(INVALID) / sizeof(INVALID[0]); at++) {
         memset(padded, ' ', sizeof(padded));
