@@ -25,6 +25,8 @@
 #define TICK_NS          50000000
 #define RECONNECTS_MAX   1000
 #define CONNECT_WAIT_S   5
+/* Messages about answers that cannot be right; after these they are only counted. */
+#define COMPLAINTS_MAX 5
 /* Open loop: nearer than this the thread polls, because waking up takes about as long. */
 #define POLL_NS 50000
 
@@ -73,6 +75,8 @@ struct worker {
     uint32_t ready_first;
     uint32_t ready_count;
     uint32_t alive_count;
+    uint32_t complaint_count;
+    bool server_gone; /* a connection was refused: no more are tried */
     uint32_t *dirty;
     uint32_t *ready;
     struct connection *connections;
@@ -229,6 +233,14 @@ static void on_answer(struct worker *worker, struct connection *connection)
     }
 }
 
+static void complain(struct worker *worker, const char *what, const char *why)
+{
+    if (worker->complaint_count < COMPLAINTS_MAX) {
+        worker->complaint_count++;
+        fprintf(stderr, "bench_load: %s: %s\n", what, why);
+    }
+}
+
 static void on_bytes(struct worker *worker, struct connection *connection, struct bytes bytes)
 {
     if (worker->seen_phase == PHASE_MEASURE) {
@@ -236,7 +248,7 @@ static void on_bytes(struct worker *worker, struct connection *connection, struc
     }
     while (bytes.size > 0 && !connection->closing) {
         if (connection->pending_count == 0) {
-            fprintf(stderr, "bench_load: an answer that nothing asked for\n");
+            complain(worker, "bytes after the last answer", "nothing asked for them");
             connection->closing = true;
             worker->counters.errors++;
             return;
@@ -246,7 +258,7 @@ static void on_bytes(struct worker *worker, struct connection *connection, struc
         bool done = false;
         enum status status = response_read(&connection->response, bytes, to_head, &taken, &done);
         if (status != STATUS_OK) {
-            fprintf(stderr, "bench_load: an answer cannot be read: %s\n", status_text(status));
+            complain(worker, "an answer cannot be read", status_text(status));
             connection->closing = true;
             return;
         }
@@ -331,9 +343,13 @@ static void reopen(struct worker *worker, struct connection *connection)
     connection->closing = false;
     response_reset(&connection->response);
     bool wanted = worker->seen_phase != PHASE_DRAIN && worker->quota > 0 &&
-                  worker->counters.reconnects < RECONNECTS_MAX;
-    if (!wanted || connect_to(worker->options->host, worker->options->port, NULL,
-                              &connection->fd) != STATUS_OK) {
+                  worker->counters.reconnects < RECONNECTS_MAX && !worker->server_gone;
+    if (wanted) {
+        const struct load_options *options = worker->options;
+        worker->server_gone =
+            connect_to(options->host, options->port, NULL, &connection->fd) != STATUS_OK;
+    }
+    if (connection->fd < 0) {
         worker->alive_count--;
         return;
     }
