@@ -1,0 +1,494 @@
+#!/usr/bin/python3
+"""Benchmarks of the server against the floor: what the kernel alone costs for the same bytes.
+
+The server with all its threads is pinned to one core, the load to another. Runs of the server and of the floor alternate
+(A B A B), so that a machine that slows down slows both; medians count. The floor sends the very bytes that the server
+sent for the same request, captured in the same run. nginx `return 200` of that size is measured once, as a known point.
+Results are printed as tables and written to build/bench/NAME.json with all that the runs reported.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+READY_WAIT_S = 30
+STOP_WAIT_S = 30
+MIB = 1 << 20
+
+GET_RATIO_MAX = 1.35
+PIPELINE_RATIO_MAX = 3.5
+UNCACHED_RATIO_MAX = 2.3
+PUT_RATIO_MAX = 4.0
+PUT_RATE_SHARE_MIN = 0.6
+IDLE_BYTES_MAX = 100 * MIB
+SCAN_CACHE_BYTES = 64 * MIB
+SCAN_EXCESS_MAX = 1.05
+SOAK_GROWTH_MAX = 1.05
+SOAK_GROWTH_BYTES_MAX = 16 * MIB
+
+
+class BenchError(Exception):
+    """Something that makes the measurement impossible; its text says what."""
+
+
+class Process:
+    """A server that is ended by its id when the block ends, however it ends."""
+
+    def __init__(self, command, log, core, cwd=None):
+        self.command = ["taskset", "-c", str(core), *map(str, command)]
+        self.log = log
+        self.cwd = cwd
+        self.target = None
+
+    def __enter__(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, cwd=self.cwd, text=True)
+        self.pid = self.process.pid  # taskset becomes the program: the id stays
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_ready(self):
+        # A timer ends a server that never gets ready, and with it the wait for its line.
+        signal.signal(signal.SIGALRM, lambda *_: self.process.kill())
+        signal.alarm(READY_WAIT_S)
+        line = self.process.stdout.readline()
+        signal.alarm(0)
+        try:
+            self.target = json.loads(line)["http"]
+        except (ValueError, KeyError):
+            raise BenchError(f"{self.command[3]} did not get ready; see {self.log}") from None
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_WAIT_S)
+            except subprocess.TimeoutExpired:
+                print(f"bench: {self.command[3]} did not end within {STOP_WAIT_S} s of SIGTERM; killed", file=sys.stderr)
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+
+    def rss(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
+
+
+class Nginx(Process):
+    """nginx as one process that answers every request with the same text."""
+
+    CONFIG = """daemon off; master_process off; pid {folder}/pid; error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; keepalive_requests 1000000000; server_tokens off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "{text}"; }} }}
+}}
+"""
+    HEAD_BYTES = 140  # of nginx's own answer, roughly
+
+    def __init__(self, folder, answer_bytes, core):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        text = "x" * max(1, min(answer_bytes - self.HEAD_BYTES, 3000))
+        config = pathlib.Path(folder) / "nginx.conf"
+        config.write_text(self.CONFIG.format(folder=folder, port=port, text=text), encoding="ascii")
+        super().__init__(["nginx", "-p", folder, "-c", config], pathlib.Path(folder) / "nginx.log", core)
+        self.target = f"127.0.0.1:{port}"
+
+    def wait_ready(self):
+        host, port = self.target.split(":")
+        end = time.monotonic() + READY_WAIT_S
+        while time.monotonic() < end and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) == 0:
+                    return
+            time.sleep(0.05)
+        raise BenchError(f"nginx did not get ready; see {self.log}")
+
+
+class Bench:
+    """What all benchmarks share: programs, folders, cores, and the runs made so far."""
+
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = pathlib.Path(folder)
+        self.programs = options.build.resolve()
+        self.runs = []
+        self.checks = []
+
+    # ---- programs ----
+
+    def program(self, name):
+        path = self.programs / ("bench" if name.startswith("bench_") else "") / name
+        if not path.exists():
+            raise BenchError(f"{path} is missing; ./dev build makes build/release")
+        return path
+
+    def freshet(self, *, durability="sync", cache=None, shards=4, name="data"):
+        """A server on a new data directory, with four shards as contract and issue say, on one thread."""
+        data = self.folder / f"{name}-{time.monotonic_ns()}"
+        config = self.folder / f"{data.name}.yaml"
+        config.write_text(f"shards: {shards}\n", encoding="ascii")
+        command = [self.program("freshet"), "serve", "--config", config, "--data", data, "--http", "127.0.0.1:0",
+                   "--threads", 1, "--durability", durability, "--log-level", "warn"]
+        if cache is not None:
+            command += ["--cache-bytes", cache]
+        server = Process(command, self.folder / "freshet.log", self.options.server_core)
+        server.data = data
+        return server
+
+    def floor(self, answer, *, bodies=False):
+        command = [self.program("bench_floor"), "--answer-file", answer] + (["--body"] if bodies else [])
+        return Process(command, self.folder / "floor.log", self.options.server_core)
+
+    # ---- loads ----
+
+    def load_command(self, server, *arguments):
+        return ["taskset", "-c", str(self.options.load_core), str(self.program("bench_load")), "--target",
+                server.target, "--pid", str(server.pid), *map(str, arguments)]
+
+    def load(self, label, server, *arguments):
+        result = subprocess.run(self.load_command(server, "--json", *arguments), stdout=subprocess.PIPE, text=True,
+                                cwd=ROOT, check=False)
+        return self.accept(label, server, result.stdout, result.returncode)
+
+    def load_watched(self, label, server, look, every_s, *arguments):
+        """One run during which look() is called now and then."""
+        command = self.load_command(server, "--json", *arguments)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as load:
+            try:
+                while load.poll() is None:
+                    look()
+                    time.sleep(every_s)
+            except BaseException:
+                load.kill()
+                raise
+            return self.accept(label, server, load.stdout.read(), load.returncode)
+
+    def accept(self, label, server, text, code):
+        """The report of a run. One with errors or wrong answers is no measurement."""
+        try:
+            report = json.loads(text)
+        except ValueError:
+            raise BenchError(f"the load on {label} made no report; see {server.log}:\n{tail(server.log)}") from None
+        if code != 0:
+            wrong = {name: report[name] for name in ("errors", "timeouts", "unexpected", "statuses")}
+            raise BenchError(f"the load on {label} went wrong: {wrong}; see {server.log}:\n{tail(server.log)}")
+        report["label"] = label
+        self.runs.append(report)
+        return report
+
+    def fill(self, server, keys, *arguments):
+        self.load("fill", server, "--load", "--keys", keys, "--connections", 200, *arguments)
+
+    def capture(self, server, *arguments):
+        """The raw bytes of one answer, in a file that the floor reads."""
+        answer = self.folder / f"answer-{time.monotonic_ns()}"
+        subprocess.run(self.load_command(server, "--capture", answer, *arguments), cwd=ROOT, check=True)
+        return answer
+
+    def nginx_once(self, answer_bytes, *arguments):
+        """CPU of nginx `return 200` for as many bytes, None where nginx is not installed."""
+        if shutil.which("nginx") is None:
+            return None
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder, \
+                Nginx(folder, answer_bytes, self.options.server_core) as server:
+            return self.load("nginx", server, *arguments)
+
+    def alternate(self, servers, runs, arguments):
+        """Runs of each server in turn, A B A B; the reports of each, by label."""
+        reports = {label: [] for label in servers}
+        for _ in range(runs):
+            for label, server in servers.items():
+                reports[label].append(self.load(label, server, *arguments))
+        return reports
+
+    # ---- results ----
+
+    def check(self, what, value, limit, *, at_least=False, unit=""):
+        good = value >= limit if at_least else value <= limit
+        self.checks.append({"what": what, "value": value, "limit": limit, "at_least": at_least, "pass": good})
+        print(f"  {'pass' if good else 'FAIL'}  {what}: {value:.3g}{unit} "
+              f"({'at least' if at_least else 'at most'} {limit:.3g}{unit})")
+
+    def seconds(self, usual):
+        return self.options.seconds if self.options.seconds is not None else usual
+
+
+def tail(path, lines=8):
+    try:
+        return "\n".join(pathlib.Path(path).read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def cpu_us(reports):
+    return statistics.median(report["server"]["cpu_us_per_op"] for report in reports)
+
+
+def rate(reports):
+    return statistics.median(report["rate_per_s"] for report in reports)
+
+
+def print_table(title, rows):
+    """rows: label -> reports."""
+    print(f"\n{title}")
+    print(f"  {'':<16}{'CPU us each':>12}{'spread':>16}{'a second':>12}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}")
+    for label, reports in rows.items():
+        values = [report["server"]["cpu_us_per_op"] for report in reports]
+        latency = {name: statistics.median(report["latency_us"][name] for report in reports)
+                   for name in ("p50", "p99", "p99.9")}
+        spread = f"{min(values):.3f}-{max(values):.3f}"
+        print(f"  {label:<16}{cpu_us(reports):>12.3f}{spread:>16}{rate(reports):>12.0f}"
+              f"{latency['p50']:>9.0f}{latency['p99']:>9.0f}{latency['p99.9']:>10.0f}")
+
+
+def against_floor(bench, title, server, limit, shape, *, nginx=True, label="freshet"):
+    """Reads of one kind, server and floor in turn, nginx once; checks the ratio."""
+    answer = bench.capture(server, *shape)
+    arguments = [*shape, "--seconds", bench.seconds(5), "--warmup", 1]
+    with bench.floor(answer) as floor:
+        reports = bench.alternate({label: server, "floor": floor}, bench.options.runs, arguments)
+    known = bench.nginx_once(answer.stat().st_size, *arguments) if nginx else None
+    rows = dict(reports, **({"nginx return 200": [known]} if known else {}))
+    print_table(f"{title}: answers of {answer.stat().st_size} bytes, medians of {bench.options.runs}", rows)
+    if limit is not None:
+        bench.check(f"{title}, CPU of {label} / floor", cpu_us(reports[label]) / cpu_us(reports["floor"]), limit)
+    if known:
+        bench.check(f"{title}, CPU of floor / nginx", cpu_us(reports["floor"]) / cpu_us([known]), 1.0)
+
+
+KEYS = 10000
+
+
+def bench_get(bench):
+    """cached GET at 50 connections"""
+    with bench.freshet() as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--expect-status", 200]
+        bench.load("warm", server, *shape, "--distribution", "sequential", "--seconds", 2, "--warmup", 0)
+        against_floor(bench, "cached GET, 50 connections", server, GET_RATIO_MAX, shape)
+
+
+def bench_pipeline(bench):
+    """cached GET at 50 connections, 16 in flight on each"""
+    with bench.freshet() as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--pipeline", 16, "--expect-status", 200]
+        bench.load("warm", server, *shape, "--distribution", "sequential", "--seconds", 2, "--warmup", 0)
+        against_floor(bench, "cached GET, pipelined by 16", server, PIPELINE_RATIO_MAX, shape)
+
+
+def bench_uncached(bench):
+    """GET with the cache off: RocksDB in memory"""
+    with bench.freshet(cache=0) as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--expect-status", 200]
+        bench.load("warm", server, *shape, "--distribution", "sequential", "--seconds", 2, "--warmup", 0)
+        against_floor(bench, "uncached GET, 50 connections", server, UNCACHED_RATIO_MAX, shape)
+
+
+def bench_list(bench):
+    """a page of 100 records and an index page, cached"""
+    with bench.freshet() as server:
+        bench.fill(server, KEYS)
+        for title, path in (("page of 100 records", "/products?limit=100"),
+                            ("index page of 100", "/products?category=shelf-07&limit=100")):
+            shape = ["--path", path, "--connections", 50, "--expect-status", 200]
+            against_floor(bench, title, server, None, shape, nginx=False)
+
+
+def bench_put(bench):
+    """durable PUT at 500 connections, and its rate against --durability none"""
+    shape = ["--method", "put", "--keys", 100000, "--connections", 500, "--expect-status", "200,201"]
+    arguments = [*shape, "--seconds", bench.seconds(30), "--warmup", 2]
+    with bench.freshet() as durable, bench.freshet(durability="none", name="none") as volatile:
+        for server in (durable, volatile):
+            bench.fill(server, 100000, "--connections", 500)
+        answer = bench.capture(durable, *shape)
+        with bench.floor(answer, bodies=True) as floor:
+            servers = {"freshet sync": durable, "floor": floor, "freshet none": volatile}
+            reports = bench.alternate(servers, bench.options.runs, arguments)
+        print_table(f"PUT, 500 connections, {bench.seconds(30):g} s windows: answers of {answer.stat().st_size} bytes, "
+                    f"medians of {bench.options.runs}", reports)
+        bench.check("durable PUT, CPU of freshet / floor", cpu_us(reports["freshet sync"]) / cpu_us(reports["floor"]),
+                    PUT_RATIO_MAX)
+        bench.check("rate of sync / rate of none", rate(reports["freshet sync"]) / rate(reports["freshet none"]),
+                    PUT_RATE_SHARE_MIN, at_least=True)
+
+
+def bench_idle(bench):
+    """memory of 10,000 idle connections, each of which has had one answer"""
+    count = bench.options.connections or 10000
+    with bench.freshet() as server:
+        bench.fill(server, 1000)
+        shape = ["--keys", 1000, "--idle", count, "--idle-touch", "--seconds", bench.seconds(5)]
+        report = bench.load("idle", server, *shape)
+        added = report["server"]["rss_after_bytes"] - report["server"]["rss_before_bytes"]
+        print(f"\n{count} idle connections: RSS {report['server']['rss_before_bytes'] / MIB:.1f} MiB before, "
+              f"{report['server']['rss_after_bytes'] / MIB:.1f} MiB with them, {added / count:.0f} bytes each")
+        bench.check("memory added", added / MIB, IDLE_BYTES_MAX / MIB * count / 10000, unit=" MiB")
+
+
+def metric(server, names):
+    """The sum of the samples of the first of these metrics that the server has."""
+    with urllib.request.urlopen(f"http://{server.target}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    for name in names:
+        samples = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text, re.MULTILINE)
+        if samples:
+            return sum(map(float, samples))
+    raise BenchError(f"/metrics has none of {', '.join(names)}")
+
+
+CACHE_BYTES_METRICS = ["freshet_cache_bytes", "freshet_cache_used_bytes"]
+
+
+def bench_scan(bench):
+    """a cache of 64 MiB under a zipfian scan of a billion keys stays within its limit"""
+    with bench.freshet(cache=SCAN_CACHE_BYTES, durability="none") as server:
+        bench.fill(server, 300000)
+        shape = ["--keys", 1000000000, "--distribution", "zipfian", "--connections", 50, "--expect-status", "200,404",
+                 "--warmup", 0, "--seconds", bench.seconds(60)]
+        samples = []
+        report = bench.load_watched("scan", server, lambda: samples.append(metric(server, CACHE_BYTES_METRICS)), 0.5, *shape)
+        highest = max(samples)
+        print(f"\nzipfian scan: {report['operations']} reads, {len(samples)} looks at the cache; RSS at the end "
+              f"{server.rss() / MIB:.1f} MiB")
+        bench.check("most that the cache held", highest / MIB, SCAN_CACHE_BYTES * SCAN_EXCESS_MAX / MIB, unit=" MiB")
+        # A cache that holds next to nothing would pass, too.
+        bench.check("it was in use", highest / MIB, SCAN_CACHE_BYTES / 2 / MIB, at_least=True, unit=" MiB")
+
+
+def bench_soak(bench):
+    """ten minutes of reads and writes: memory stays flat"""
+    seconds = bench.seconds(600)
+    with bench.freshet() as server:
+        bench.fill(server, 100000)
+        shape = ["--mix", "get=90,put=8,delete=1,head=1", "--keys", 100000, "--connections", 50, "--distribution",
+                 "scrambled", "--expect-status", "200,201,404", "--seconds", seconds, "--warmup", 1]
+        samples = []
+        start = time.monotonic()
+        report = bench.load_watched("soak", server, lambda: samples.append((time.monotonic() - start, server.rss())),
+                                    min(5, seconds / 60), *shape)
+        report["rss_samples"] = samples
+        # Memtables and block cache fill up first: the second third is the level, the last tenth is compared with it.
+        level = statistics.median(rss for at, rss in samples if seconds / 3 <= at < seconds * 2 / 3)
+        end = statistics.median(rss for at, rss in samples if at >= seconds * 9 / 10)
+        print(f"\nsoak of {seconds:g} s: {report['rate_per_s']:.0f} a second, {report['server']['cpu_us_per_op']:.2f} us "
+              f"CPU each; RSS {samples[0][1] / MIB:.1f} MiB at first, {level / MIB:.1f} MiB in the middle, "
+              f"{end / MIB:.1f} MiB at the end")
+        bench.check("RSS at the end", end / MIB, max(level * SOAK_GROWTH_MAX, level + SOAK_GROWTH_BYTES_MAX) / MIB,
+                    unit=" MiB")
+
+
+def bench_floor(bench):
+    """the floor against nginx alone: is the machine fit to measure on?"""
+    for pipeline in (1, 16):
+        answer = bench.folder / "answer"
+        body = b"x" * 500
+        answer.write_bytes(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 500\r\n\r\n" + body)
+        arguments = ["--connections", 50, "--pipeline", pipeline, "--seconds", bench.seconds(5), "--warmup", 1]
+        with bench.floor(answer) as floor:
+            reports = [bench.load("floor", floor, *arguments) for _ in range(bench.options.runs)]
+        known = bench.nginx_once(answer.stat().st_size, *arguments)
+        rows = {"floor": reports, **({"nginx return 200": [known]} if known else {})}
+        print_table(f"fixed answer, 50 connections, {pipeline} in flight on each", rows)
+        if known:
+            bench.check(f"CPU of floor / nginx, {pipeline} in flight", cpu_us(reports) / cpu_us([known]), 1.0)
+
+
+BENCHES = {
+    "floor": bench_floor, "get": bench_get, "pipeline": bench_pipeline, "uncached": bench_uncached, "list": bench_list,
+    "put": bench_put, "idle": bench_idle, "scan": bench_scan, "soak": bench_soak,
+}
+
+
+def write_results(bench, name, failure):
+    folder = ROOT / "build" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--tags"], cwd=ROOT, text=True, check=False,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
+    result = {
+        "bench": name, "command": sys.argv, "commit": commit, "kernel": os.uname().release, "build": bench.programs.name,
+        "server_core": bench.options.server_core, "load_core": bench.options.load_core, "failure": failure,
+        "checks": bench.checks, "runs": bench.runs,
+    }
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"  written: {path.relative_to(ROOT)}")
+
+
+def run_one(name, options):
+    """True when all checks passed."""
+    folder = ROOT / "build" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    failure = None
+    # Data directories are on the disk of the checkout, never in a memory file system where a sync costs nothing.
+    with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as work:
+        bench = Bench(options, work)
+        try:
+            BENCHES[name](bench)
+        except BenchError as error:
+            failure = str(error)
+            print(f"bench: {name}: {failure}", file=sys.stderr)
+    write_results(bench, name, failure)
+    return failure is None and all(check["pass"] for check in bench.checks)
+
+
+def parse_arguments():
+    names = "\n".join(f"  {name:<10}{function.__doc__}" for name, function in BENCHES.items())
+    parser = argparse.ArgumentParser(
+        prog="./dev bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"Benchmarks against the floor (bench/README.md).\n\n{names}\n  all       each of these but soak")
+    parser.add_argument("name", nargs="?", choices=[*BENCHES, "all"], metavar="NAME")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each, of which the median counts (default 5)")
+    parser.add_argument("--seconds", type=float, help="length of a run (default 5; put 30, scan 60, soak 600)")
+    parser.add_argument("--connections", type=int, help="idle: how many (default 10000)")
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--load-core", type=int, default=1)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release",
+                        help="the build folder to measure (default build/release)")
+    options = parser.parse_args()
+    if options.name is None:
+        parser.print_help()
+        sys.exit(2)
+    return options
+
+
+def main():
+    options = parse_arguments()
+    if (os.cpu_count() or 1) < 2:
+        print("bench: two cores are needed: one for the server, one for the load", file=sys.stderr)
+        return 1
+    # SIGTERM unwinds like Ctrl-C, so that no server and no data directory stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    names = [name for name in BENCHES if name != "soak"] if options.name == "all" else [options.name]
+    passed = [run_one(name, options) for name in names]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
