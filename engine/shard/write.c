@@ -45,20 +45,16 @@ static enum status admission(struct shard *shard, struct request *request)
 
 /* ---- entries ---- */
 
-static size_t old_outside_entry(const struct entry *entry)
-{
-    return entry->has_old && !entry->has_old_document ? entry->old_document.size : 0;
-}
-
 /*
  * One block: the write, the encoded entry, and behind it the old document where the entry does not carry it (its index
  * rows must go all the same). The write's entry views the block.
  */
-static enum status write_create(struct shard *shard, const struct entry *entry, struct write **out)
+static enum status write_create(struct shard *shard, const struct entry *entry,
+                                struct bytes old_document, struct write **out)
 {
     *out = NULL;
     size_t encoded_size = entry_encoded_size(entry);
-    size_t outside = old_outside_entry(entry);
+    size_t outside = entry->has_old_document ? 0 : old_document.size;
     size_t size = sizeof(struct write) + encoded_size + outside;
     struct write *write = malloc(size);
     if (write == NULL) {
@@ -81,7 +77,7 @@ static enum status write_create(struct shard *shard, const struct entry *entry, 
     }
     ASSERT(write->entry.version == entry->version);
     if (outside > 0) {
-        memcpy(write->bytes + encoded_size, entry->old_document.data, outside);
+        memcpy(write->bytes + encoded_size, old_document.data, outside);
         write->entry.old_document = bytes_of(write->bytes + encoded_size, outside);
     }
     write->commit.entry = writer_bytes(&encoded);
@@ -189,10 +185,11 @@ static void write_committed(struct message *message)
 }
 
 static void write_to_journal(struct shard *shard, struct key_state *key, struct key_state *scope,
-                             struct request *request, const struct entry *entry)
+                             struct request *request, const struct entry *entry,
+                             struct bytes old_document)
 {
     struct write *write;
-    enum status status = write_create(shard, entry, &write);
+    enum status status = write_create(shard, entry, old_document, &write);
     if (status != STATUS_OK) {
         request_complete(shard->thread, request, status);
         return;
@@ -232,7 +229,7 @@ static void entry_of(const struct request *request, const struct evaluate_state 
         .version = is_put ? state->version + 1 : state->version,
         .has_old = state->exists,
         .has_old_document = state->exists && request->collection->old_images,
-        .old_document = state->document,
+        .old_document = request->collection->old_images ? state->document : BYTES_EMPTY,
         .new_document = is_put ? result->document : BYTES_EMPTY,
         .changed = result->changed,
     };
@@ -259,7 +256,7 @@ static void evaluate(struct shard *shard, struct key_state *key, struct key_stat
             entry.idempotency_key = bytes_of(scope->key + 1, (size_t)scope->key_size - 1);
             entry.idempotency_body_hash = bytes_of(request->body_hash, sizeof(request->body_hash));
         }
-        write_to_journal(shard, key, scope, request, &entry);
+        write_to_journal(shard, key, scope, request, &entry, state->document);
         return;
     }
     enum status status = result.verdict == EVALUATE_REFUSE ? result.status : STATUS_OK;

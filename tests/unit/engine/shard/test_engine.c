@@ -1,0 +1,491 @@
+/* The operations of the engine, through its public interface, on a world stepped by hand. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "engine/store/store_memory.h"
+#include "tests/support/world.h"
+
+static struct world world;
+static struct world_request a;
+static struct world_request b;
+static struct world_request c;
+
+static void begin(void)
+{
+    world_create(&world, &(struct world_options){.cache_bytes = WORLD_CACHE_DEFAULT});
+}
+
+static void begin_uncached(void)
+{
+    world_create(&world, &(struct world_options){.cache_bytes = 0});
+}
+
+static void end(void)
+{
+    request_release(&a.request);
+    request_release(&b.request);
+    request_release(&c.request);
+    world_destroy(&world);
+}
+
+TestSuite(engine, .init = begin, .fini = end);
+TestSuite(engine_uncached, .init = begin_uncached, .fini = end);
+
+#define PETS                            world_pets(&world)
+#define PRODUCTS                        world_products(&world)
+#define RUN(kind, collection, id, json) world_run(&world, &a, kind, collection, id, json)
+
+/* ---- records ---- */
+
+Test(engine, a_record_that_was_put_is_read_back_with_the_tag_it_was_answered_with)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"message\":\"hi\"}"), STATUS_OK);
+    cr_assert(a.request.created);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"message\":\"hi\"}"));
+    cr_assert_eq(a.request.version, 1u);
+    uint64_t sequence = a.request.sequence;
+    cr_assert_gt(sequence, 0u);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"message\":\"hi\"}"));
+    cr_assert_eq(a.request.sequence, sequence);
+    cr_assert_eq(a.request.epoch, engine_journal(world.engine)->epoch);
+}
+
+Test(engine_uncached, a_record_is_read_from_the_store_when_there_is_no_cache)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"message\":\"hi\"}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"message\":\"hi\"}"));
+    cr_assert_neq(a.request.cache, CACHE_HIT);
+}
+
+Test(engine, an_absent_record_is_not_found_and_an_insert_ends_that_at_once)
+{
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_NOT_FOUND);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_NOT_FOUND);
+    cr_assert_eq(a.request.cache, CACHE_HIT);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\"}"));
+}
+
+Test(engine, a_second_put_replaces_and_counts_the_version_up)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"b\":2}"), STATUS_OK);
+    cr_assert_not(a.request.created);
+    cr_assert_eq(a.request.version, 2u);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"b\":2}"));
+}
+
+Test(engine, an_equal_put_makes_no_entry_and_answers_the_existing_tag)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1,\"b\":2}"), STATUS_OK);
+    uint64_t sequence = a.request.sequence;
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"b\":2,\"a\":1}"), STATUS_OK);
+    cr_assert_not(a.request.changed);
+    cr_assert_eq(a.request.sequence, sequence);
+    cr_assert_eq(journal_committed(world.journal), sequence);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"b\":2.0,\"a\":1}"), STATUS_OK);
+    cr_assert(a.request.changed, "2.0 is another text than 2");
+}
+
+Test(engine, a_deleted_record_is_gone_and_starts_again_at_version_one)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":2}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_DELETE, PETS, "1", NULL), STATUS_OK);
+    cr_assert(a.request.changed);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_NOT_FOUND);
+    cr_assert_eq(RUN(REQUEST_DELETE, PETS, "1", NULL), STATUS_OK);
+    cr_assert_not(a.request.changed);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":3}"), STATUS_OK);
+    cr_assert(a.request.created);
+    cr_assert_eq(a.request.version, 1u);
+}
+
+Test(engine, a_patch_merges_and_refuses_what_is_not_there)
+{
+    cr_assert_eq(RUN(REQUEST_PATCH, PETS, "1", "{\"a\":1}"), STATUS_NOT_FOUND);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1,\"b\":2}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PATCH, PETS, "1", "{\"a\":null,\"c\":3}"), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"b\":2,\"c\":3}"));
+}
+
+Test(engine, fields_get_defaults_and_a_wrong_type_is_named)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "1", "{\"price\":29.99}"), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"price\":29.99,\"title\":\"\"}"));
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "1", "{\"price\":\"x\"}"), STATUS_UNPROCESSABLE);
+    cr_assert_str_eq(a.request.detail.text, "the field \"price\" must be a number");
+}
+
+Test(engine, a_put_can_neither_set_nor_lose_what_the_server_keeps)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "1", "{\"title\":\"x\",\"images\":[1]}"), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"title\":\"x\"}"));
+}
+
+/* ---- preconditions ---- */
+
+Test(engine, if_match_holds_only_for_the_current_tag)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    struct entity_tag tag = {a.request.epoch, a.request.sequence};
+    b.request.if_match = (struct precondition){PRECONDITION_TAGS, &tag, 1};
+    cr_assert_eq(world_run(&world, &b, REQUEST_PUT, PETS, "1", "{\"a\":2}"), STATUS_OK);
+    cr_assert_eq(world_run(&world, &b, REQUEST_PUT, PETS, "1", "{\"a\":3}"),
+                 STATUS_PRECONDITION_FAILED);
+    b.request.if_match = (struct precondition){PRECONDITION_ANY, NULL, 0};
+    cr_assert_eq(world_run(&world, &b, REQUEST_PUT, PETS, "2", "{\"a\":3}"),
+                 STATUS_PRECONDITION_FAILED);
+}
+
+Test(engine, of_two_creations_at_once_one_wins_and_the_other_hears_it_after_the_commit)
+{
+    world.hold_journal = true;
+    a.request.if_none_match = (struct precondition){PRECONDITION_ANY, NULL, 0};
+    b.request.if_none_match = a.request.if_none_match;
+    world_submit(&world, 0, &a, REQUEST_PUT, PETS, "1", "{\"a\":1}");
+    world_submit(&world, 0, &b, REQUEST_PUT, PETS, "1", "{\"a\":2}");
+    for (int i = 0; i < 10; i++) {
+        world_step(&world);
+    }
+    cr_assert_not(a.done);
+    cr_assert_not(b.done, "the 412 depends on a write that is not committed");
+    world.hold_journal = false;
+    world_settle(&world);
+    cr_assert_eq(a.request.status, STATUS_OK);
+    cr_assert_eq(b.request.status, STATUS_PRECONDITION_FAILED);
+}
+
+Test(engine, an_equal_put_behind_a_pending_one_waits_for_it_and_has_its_tag)
+{
+    world.hold_journal = true;
+    world_submit(&world, 0, &a, REQUEST_PUT, PETS, "1", "{\"a\":1}");
+    world_submit(&world, 0, &b, REQUEST_PUT, PETS, "1", "{\"a\":1}");
+    world_submit(&world, 0, &c, REQUEST_DELETE, PETS, "1", NULL);
+    world_step(&world);
+    cr_assert_not(b.done);
+    world.hold_journal = false;
+    world_settle(&world);
+    cr_assert_eq(b.request.sequence, a.request.sequence);
+    cr_assert_not(b.request.changed);
+    cr_assert(world_answer_is(&b, "{\"id\":\"1\",\"a\":1}"));
+    cr_assert_eq(c.request.sequence, a.request.sequence + 1);
+}
+
+/* ---- creations and idempotency ---- */
+
+Test(engine, a_created_record_has_an_id_of_the_servers_and_can_be_read)
+{
+    cr_assert_eq(RUN(REQUEST_CREATE, PETS, NULL, "{\"a\":1}"), STATUS_OK);
+    cr_assert_eq(a.request.new_id.size, 36u);
+    cr_assert_eq(a.request.new_id_text[14], '7');
+    char id[37];
+    snprintf(id, sizeof(id), "%.36s", a.request.new_id_text);
+    cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, id, NULL), STATUS_OK);
+}
+
+static void create_with_key(struct world_request *request, uint8_t body)
+{
+    request->request.idempotency_key = BYTES_LITERAL("anonymous\0/pets\0key");
+    memset(request->request.body_hash, body, 16);
+    world_submit(&world, 0, request, REQUEST_CREATE, PETS, NULL, "{\"a\":1}");
+}
+
+Test(engine, the_same_idempotency_key_gives_the_first_answer_while_and_after_it_runs)
+{
+    world.hold_journal = true;
+    create_with_key(&a, 1);
+    create_with_key(&b, 1);
+    create_with_key(&c, 2);
+    world_step(&world);
+    cr_assert_not(b.done);
+    cr_assert_not(c.done);
+    world.hold_journal = false;
+    world_settle(&world);
+    cr_assert_eq(a.request.status, STATUS_OK);
+    cr_assert_eq(b.request.status, STATUS_OK);
+    cr_assert_eq(memcmp(a.request.new_id_text, b.request.new_id_text, 36), 0);
+    cr_assert_eq(b.request.sequence, a.request.sequence);
+    cr_assert_eq(c.request.status, STATUS_UNPROCESSABLE);
+    create_with_key(&b, 1);
+    world_settle(&world);
+    cr_assert_eq(memcmp(a.request.new_id_text, b.request.new_id_text, 36), 0);
+    cr_assert(b.request.created);
+    world_restart_engine(&world);
+    create_with_key(&b, 1);
+    world_settle(&world);
+    cr_assert_eq(memcmp(a.request.new_id_text, b.request.new_id_text, 36), 0);
+    world.now_ns += 24ull * 3600 * 1000000000ull + 1000000000ull;
+    world_step(&world);
+    create_with_key(&b, 2);
+    world_settle(&world);
+    cr_assert_eq(b.request.status, STATUS_OK);
+    cr_assert_neq(memcmp(a.request.new_id_text, b.request.new_id_text, 36), 0);
+}
+
+/* ---- reads by store threads ---- */
+
+static void reads_block(bool always)
+{
+    const struct store_memory_faults faults = {.seed = 1,
+                                               .would_block = always ? STORE_MEMORY_ALWAYS : 0};
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_faults_set(world.stores[i], &faults);
+    }
+}
+
+Test(engine, a_read_that_a_write_overtook_answers_the_new_record_and_fills_nothing)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    a.request.refresh = true; /* past the cache */
+    reads_block(true);
+    world.hold_jobs = true;
+    world.hold_journal = true;
+    /* The write is evaluated while the store answers at once, the read then has to wait for a store thread. */
+    reads_block(false);
+    world_submit(&world, 0, &b, REQUEST_PUT, PETS, "1", "{\"a\":2}");
+    reads_block(true);
+    world_submit(&world, 0, &a, REQUEST_GET, PETS, "1", NULL);
+    world_step(&world);
+    cr_assert_eq(world.job_count, 1u);
+    struct store_job *read = world.jobs[0];
+    read->run(read); /* reads the old record, and its message is still on its way … */
+    world.job_count = 0;
+    world.hold_journal = false;
+    world_step(&world);
+    world_step(&world);
+    world_step(&world);
+    cr_assert(b.done);
+    cr_assert(a.done, "an apply answers the readers of its key");
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"a\":2}"));
+    mailbox_send(read->reply_to,
+                 &read->message); /* … and comes back after the write was answered */
+    world.hold_jobs = false;
+    world_settle(&world);
+    a.request.refresh = false;
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"a\":2}"));
+}
+
+Test(engine_uncached, many_readers_of_one_key_cause_one_read)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    reads_block(true);
+    world.hold_jobs = true;
+    world_submit(&world, 0, &a, REQUEST_GET, PETS, "1", NULL);
+    world_submit(&world, 0, &b, REQUEST_GET, PETS, "1", NULL);
+    world_submit(&world, 0, &c, REQUEST_GET, PETS, "1", NULL);
+    cr_assert_eq(world.job_count, 1u);
+    world.hold_jobs = false;
+    world_settle(&world);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"a\":1}"));
+    cr_assert(world_answer_is(&b, "{\"id\":\"1\",\"a\":1}"));
+    cr_assert(world_answer_is(&c, "{\"id\":\"1\",\"a\":1}"));
+}
+
+Test(engine, writes_that_wait_for_a_read_keep_their_order)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"n\":0}"), STATUS_OK);
+    reads_block(true);
+    world.hold_jobs = true;
+    world_submit(&world, 0, &a, REQUEST_PUT, PETS, "1", "{\"n\":1}");
+    world_submit(&world, 0, &b, REQUEST_PATCH, PETS, "1", "{\"m\":2}");
+    world_submit(&world, 0, &c, REQUEST_DELETE, PETS, "1", NULL);
+    world.hold_jobs = false;
+    world_settle(&world);
+    cr_assert_eq(a.request.version, 2u);
+    cr_assert(world_answer_is(&b, "{\"id\":\"1\",\"n\":1,\"m\":2}"));
+    cr_assert(c.request.changed);
+    cr_assert_lt(a.request.sequence, b.request.sequence);
+    cr_assert_lt(b.request.sequence, c.request.sequence);
+}
+
+Test(engine, a_store_that_refuses_delays_answers_and_loses_nothing)
+{
+    const struct store_memory_faults stall = {
+        .seed = 1, .stall = STORE_MEMORY_ALWAYS, .stall_applies = 5};
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_faults_set(world.stores[i], &stall);
+    }
+    world_submit(&world, 0, &a, REQUEST_PUT, PETS, "1", "{\"a\":1}");
+    for (int i = 0; i < 20; i++) {
+        world_step(&world);
+    }
+    cr_assert_not(a.done, "committed, but not applied: not answered");
+    cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_NOT_FOUND);
+    reads_block(false);
+    world_settle(&world);
+    cr_assert(a.done);
+    cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+}
+
+/* ---- positions ---- */
+
+Test(engine, a_read_with_a_minimum_position_waits_for_it_or_gives_up_after_a_second)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    b.request.minimum_sequence = a.request.sequence;
+    cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    b.request.minimum_sequence = a.request.sequence + 1;
+    world_submit(&world, 0, &b, REQUEST_GET, PETS, "1", NULL);
+    world_step(&world);
+    cr_assert_not(b.done);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "2", "{\"a\":1}"), STATUS_OK);
+    world_step(&world);
+    world_step(&world);
+    cr_assert(b.done);
+    cr_assert_eq(b.request.status, STATUS_OK);
+    b.request.minimum_sequence = a.request.sequence + 100;
+    world.step_ns = 100000000;
+    cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_PRECONDITION_FAILED);
+}
+
+/* ---- lists ---- */
+
+static void list(struct world_request *request, const char *category, const char *after,
+                 uint32_t limit)
+{
+    request->request.list_field = category == NULL ? BYTES_EMPTY : BYTES_LITERAL("category");
+    request->request.list_value = category == NULL ? BYTES_EMPTY : bytes_of_text(category);
+    request->request.list_after = after == NULL ? BYTES_EMPTY : bytes_of_text(after);
+    request->request.list_limit = limit;
+    world_submit(&world, 0, request, REQUEST_LIST, PRODUCTS, NULL, NULL);
+    world_settle(&world);
+    cr_assert_eq(request->request.status, STATUS_OK);
+}
+
+Test(engine, lists_are_merged_in_id_order_and_paged)
+{
+    list(&b, NULL, NULL, 10);
+    cr_assert(world_answer_is(&b, "[]"));
+    const char *ids[] = {"c", "a", "e", "b", "d"};
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, ids[i], "{\"title\":\"t\"}"), STATUS_OK);
+    }
+    list(&b, NULL, NULL, 2);
+    cr_assert(
+        world_answer_is(&b, "[{\"id\":\"a\",\"title\":\"t\"},{\"id\":\"b\",\"title\":\"t\"}]"));
+    cr_assert(bytes_equal(b.request.list_next, BYTES_LITERAL("b")));
+    list(&b, NULL, "b", 3);
+    cr_assert(world_answer_is(&b, "[{\"id\":\"c\",\"title\":\"t\"},{\"id\":\"d\",\"title\":\"t\"},"
+                                  "{\"id\":\"e\",\"title\":\"t\"}]"));
+    cr_assert_eq(b.request.list_next.size, 0u);
+}
+
+Test(engine, a_cached_list_is_a_hit_until_any_record_of_the_collection_changes)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"t\"}"), STATUS_OK);
+    list(&b, NULL, NULL, 10);
+    cr_assert_neq(b.request.cache, CACHE_HIT);
+    list(&b, NULL, NULL, 10);
+    cr_assert_eq(b.request.cache, CACHE_HIT);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "a", "{}"), STATUS_OK);
+    list(&b, NULL, NULL, 10);
+    cr_assert_eq(b.request.cache, CACHE_HIT);
+    cr_assert_eq(RUN(REQUEST_DELETE, PRODUCTS, "a", NULL), STATUS_OK);
+    list(&b, NULL, NULL, 10);
+    cr_assert(world_answer_is(&b, "[]"));
+}
+
+Test(engine, a_record_that_moves_between_index_values_leaves_one_page_and_enters_the_other)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"t\",\"category\":\"x\"}"),
+                 STATUS_OK);
+    list(&b, "x", NULL, 10);
+    cr_assert(world_answer_is(&b, "[{\"id\":\"a\",\"title\":\"t\",\"category\":\"x\"}]"));
+    list(&c, "y", NULL, 10);
+    cr_assert(world_answer_is(&c, "[]"));
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"t\",\"category\":\"y\"}"),
+                 STATUS_OK);
+    list(&b, "x", NULL, 10);
+    cr_assert(world_answer_is(&b, "[]"));
+    list(&c, "y", NULL, 10);
+    cr_assert(world_answer_is(&c, "[{\"id\":\"a\",\"title\":\"t\",\"category\":\"y\"}]"));
+}
+
+Test(engine, a_page_of_one_index_value_stays_cached_when_another_changes)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"category\":\"x\"}"), STATUS_OK);
+    list(&b, "x", NULL, 10);
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "b", "{\"category\":\"y\"}"), STATUS_OK);
+    list(&b, "x", NULL, 10);
+    cr_assert_eq(b.request.cache, CACHE_HIT);
+}
+
+Test(engine, a_list_gathered_across_a_write_is_not_given_to_who_came_after_it)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"1\"}"), STATUS_OK);
+    world.hold_jobs = true;
+    b.request.list_limit = 10;
+    c.request.list_limit = 10;
+    world_submit(&world, 0, &b, REQUEST_LIST, PRODUCTS, NULL, NULL);
+    world_step(&world); /* slices of this moment are taken */
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"2\"}"), STATUS_OK);
+    world_submit(&world, 0, &c, REQUEST_LIST, PRODUCTS, NULL, NULL); /* joins, but began later */
+    world.hold_jobs = false;
+    world_settle(&world);
+    cr_assert(world_answer_is(&c, "[{\"id\":\"a\",\"title\":\"2\"}]"));
+}
+
+/* ---- recovery ---- */
+
+Test(engine, what_the_stores_lost_is_replayed_with_the_same_tags_and_index_rows)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"category\":\"x\"}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"category\":\"y\"}"), STATUS_OK);
+    uint64_t sequence = a.request.sequence;
+    uint64_t epoch = a.request.epoch;
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "b", "{\"category\":\"y\"}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_DELETE, PRODUCTS, "b", NULL), STATUS_OK);
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_crash(world.stores[i]);
+    }
+    world_restart_engine(&world);
+    cr_assert_eq(RUN(REQUEST_GET, PRODUCTS, "a", NULL), STATUS_OK);
+    cr_assert_eq(a.request.sequence, sequence);
+    cr_assert_eq(a.request.epoch, epoch);
+    cr_assert_eq(a.request.version, 2u);
+    list(&b, "x", NULL, 10);
+    cr_assert(world_answer_is(&b, "[]"));
+    list(&b, "y", NULL, 10);
+    cr_assert(world_answer_is(&b, "[{\"id\":\"a\",\"category\":\"y\",\"title\":\"\"}]"));
+    cr_assert_eq(RUN(REQUEST_GET, PRODUCTS, "b", NULL), STATUS_NOT_FOUND);
+}
+
+Test(engine, an_index_that_is_declared_later_is_built_from_the_records)
+{
+    PRODUCTS->index_count = 0;
+    world_restart_engine(&world);
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"category\":\"x\"}"), STATUS_OK);
+    PRODUCTS->index_count = 1;
+    world_restart_engine(&world);
+    list(&b, "x", NULL, 10);
+    cr_assert(world_answer_is(&b, "[{\"id\":\"a\",\"category\":\"x\",\"title\":\"\"}]"));
+}
+
+Test(engine, a_drain_flushes_everything_so_that_nothing_is_replayed)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    cr_assert_not(engine_drained(world.engine));
+    engine_drain(world.engine);
+    for (int i = 0; i < 1000 && !engine_drained(world.engine); i++) {
+        world_step(&world);
+    }
+    cr_assert(engine_drained(world.engine));
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_crash(world.stores[i]);
+    }
+    engine_destroy(&world.engine);
+    enum status status = engine_create(&world.options, &world.engine);
+    cr_assert_eq(status, STATUS_OK);
+    engine_thread_attach(engine_thread_at(world.engine, 0), &world.waker);
+    uint64_t entries;
+    struct detail detail;
+    cr_assert_eq(engine_replay(world.engine, &entries, &detail), STATUS_OK);
+    cr_assert_eq(entries, 0u);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+}
