@@ -148,8 +148,8 @@ struct http_statistics {
 /* options are copied. The ring must have receive buffers. On failure *out is NULL. */
 MUST_USE enum status http_server_create(const struct http_options *options, struct ring *ring,
                                         struct http_server **out);
-/* After http_server_drained, or when the ring's thread has ended and the ring is about to be destroyed (then exchanges still unanswered are lost, and
-   must not be answered any more). Accepts NULL; sets *server to NULL. */
+/* After http_server_drained; or after ring_destroy, when it does not matter what is still in flight: exchanges without an answer are lost then, and
+   must not be answered any more. Accepts NULL; sets *server to NULL. */
 void http_server_destroy(struct http_server **server);
 
 /* Takes connections from a listening socket, which stays the caller's; at most HTTP_LISTENERS_MAX. */

@@ -222,7 +222,9 @@ enum status ring_start(struct ring *ring, struct ring_failure *failure_out)
 {
     ASSERT(!ring->started);
     failure_out->text[0] = '\0';
-    int result = io_uring_enable_rings(&ring->uring);
+    /* io_uring_enable_rings is missing in liburing 2.3's shared library. */
+    int result =
+        io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (result < 0) {
         return failed(failure_out, "enabling the ring", -result);
     }
@@ -230,6 +232,7 @@ enum status ring_start(struct ring *ring, struct ring_failure *failure_out)
     if (result < 0) {
         return failed(failure_out, "registering the ring's descriptor", -result);
     }
+    ring->uring.flags &= ~IORING_SETUP_R_DISABLED;
     ring->started = true;
     ASSERT(ring->wake_fd >= 0);
     return STATUS_OK;

@@ -1,0 +1,299 @@
+/*
+ * http_internal.h: what the files of net/http share.
+ *
+ *     server.c      the server, its listeners, and the transport over a ring
+ *     connection.c  the life of a connection: what to do after each event
+ *     input.c       bytes to requests
+ *     exchange.c    arenas and answers
+ *     output.c      answers to bytes that wait to be sent
+ *     timer.c       deadlines
+ *
+ * All but server.c know no socket and no ring: they see a struct transport, which tests and the fuzzer fill with something else.
+ *
+ * A connection's phases:
+ *
+ *     OPEN ----------> LAST ----------> LINGER ----------> CLOSING -> freed
+ *     reads requests   reads no more;   all sent, write    waits until the kernel has let go of
+ *                      answers wait     side shut; reads   its receive and its send
+ *                                       and throws away
+ *
+ * An error, or nothing to linger for, goes to CLOSING from any of them. A connection that something has happened to is `touched` and
+ * settled once at the end of the turn (connection_settle): there requests that had to wait are read, one send is started, the
+ * receive is started or stopped, the deadline is set. It is freed nowhere else.
+ */
+#ifndef FRESHET_NET_HTTP_HTTP_INTERNAL_H
+#define FRESHET_NET_HTTP_HTTP_INTERNAL_H
+
+#include <sys/uio.h>
+
+#include "net/http/chunked.h"
+#include "net/http/head.h"
+#include "net/http/http.h"
+#include "net/ring/ring.h"
+#include "protocol/base/list.h"
+
+/* Answers that wait to be sent before no more requests of the connection are read. */
+#define UNSENT_BYTES_MAX (1u << 20)
+/* Unread bytes that a blocked connection collects before its receive is stopped, and what may arrive until the stop takes
+   effect; a request with its head and body must fit, too. */
+#define INPUT_PAUSE_BYTES (64u << 10)
+#define INPUT_SLACK_BYTES (4u << 20)
+#define INPUT_BYTES_MIN   2048
+/* Bodies up to this are copied into the send buffer, larger ones are sent from where they are. */
+#define COPIED_BODY_BYTES_MAX (16u << 10)
+#define CHUNK_BYTES           (16u << 10)
+#define ROOM_BYTES_MAX        (64u << 10)
+#define SEND_VECTORS_MAX      16
+#define EXCHANGE_INLINE_BYTES 2048
+#define EXCHANGE_BYTES_MAX    (8u << 20)
+#define FREE_CHUNKS_MAX       256
+#define FREE_EXCHANGES_MAX    1024
+#define BLANK_LINES_MAX       4
+/* How long the client of a refused request may still send before the connection is cut. */
+#define LINGER_NS 2000000000ull
+/* Connections over connections_max that are being told so; more are closed at once. */
+#define CONNECTIONS_OVER_MAX 64
+#define ACCEPT_RETRY_NS      100000000ull
+#define SETTLE_ROUNDS_MAX    8
+
+#define WHEEL_SLOT_COUNT 512
+#define WHEEL_TICK_SHIFT 27 /* 134 ms */
+
+/* A piece of memory: of the output, or of an arena. */
+struct chunk {
+    struct chunk *next;
+    const uint8_t *data; /* memory, or somebody else's */
+    size_t capacity;     /* of memory; 0: data is somebody else's */
+    size_t size;         /* filled */
+    void (*release)(void *owner);
+    void *owner;
+    uint8_t memory[];
+};
+
+struct exchange {
+    struct http_exchange public; /* the first member */
+    struct http_server *server;
+    struct http_connection *connection; /* NULL: gone */
+    struct queue_link order;            /* in the connection's exchanges */
+    bool answered;
+    bool close;     /* the connection ends after this answer */
+    bool has_room;  /* between http_answer_begin and http_answer_end */
+    bool room_sent; /* the room is in the connection's output */
+    uint8_t *room;
+    size_t room_size;
+    /* An answer that waits for earlier ones. */
+    struct bytes head;
+    struct bytes body;
+    void (*release)(void *owner);
+    void *owner;
+    /* The arena: inline memory first, then blocks. */
+    struct chunk *blocks;
+    size_t arena_bytes;
+    uint32_t inline_used;
+    _Alignas(16) uint8_t memory[EXCHANGE_INLINE_BYTES];
+};
+
+/* What is known about a request that is not complete; offsets are from its first byte. */
+struct partial {
+    uint64_t started_ns; /* 0: nothing of it is there */
+    struct head_scan scan;
+    size_t head_size; /* 0: the head is not complete */
+    struct framing framing;
+    struct chunked chunked;
+    size_t body_size; /* of a chunked body: decoded so far */
+};
+
+/* Bytes that could not be used up at once. */
+struct input {
+    uint8_t *data;
+    size_t start; /* of the request that is being read */
+    size_t end;
+    size_t capacity;
+    struct partial partial;
+};
+
+struct send_vector {
+    struct msghdr message;
+    struct iovec pieces[SEND_VECTORS_MAX];
+};
+
+enum phase { PHASE_OPEN, PHASE_LAST, PHASE_LINGER, PHASE_CLOSING };
+enum receiving { RECEIVING_OFF, RECEIVING_ON, RECEIVING_STOPPING };
+enum timer_kind { TIMER_NONE, TIMER_HEAD, TIMER_BODY, TIMER_IDLE, TIMER_LINGER };
+
+struct http_connection {
+    struct http_server *server;
+    struct link all;
+    struct link settle; /* linked: touched */
+    struct link timer;
+    struct ring_operation receive_operation;
+    struct ring_operation send_operation;
+    int fd;
+    enum phase phase;
+    enum receiving receiving;
+    enum timer_kind timer_kind;
+    bool sending;
+    bool send_stopped;
+    bool ended;        /* the client has shut its side */
+    bool failed;       /* the socket is broken: nothing can be sent */
+    bool must_linger;  /* the client may still be sending what we will not read */
+    bool continue_due; /* 100 Continue, as soon as all earlier answers are given */
+    bool over;         /* over connections_max */
+    uint8_t blank_lines;
+    uint32_t exchange_count;
+    struct queue exchanges;    /* in the order of their requests */
+    uint64_t deadline_ns;      /* of timer_kind */
+    uint64_t send_deadline_ns; /* while sending */
+    uint64_t wheel_tick;
+    struct input *input; /* NULL: none */
+    struct chunk *output_first;
+    struct chunk *output_last;
+    size_t output_sent; /* of output_first */
+    size_t unsent_bytes;
+    struct send_vector *vector;
+};
+
+/* What the connection layer needs from below. Each start is followed by completions: connection_received, connection_receive_ended,
+   connection_sent. */
+struct transport {
+    void (*receive_start)(struct http_connection *connection);
+    void (*receive_stop)(struct http_connection *connection);
+    void (*send)(struct http_connection *connection, const struct iovec *pieces, size_t count);
+    void (*send_stop)(struct http_connection *connection);
+    void (*shut_write)(struct http_connection *connection);
+    void (*close)(struct http_connection *connection);
+};
+
+struct wheel {
+    uint64_t tick; /* all slots up to here have been run */
+    uint64_t used[WHEEL_SLOT_COUNT / 64];
+    struct link slots[WHEEL_SLOT_COUNT];
+};
+
+struct listener {
+    struct ring_operation operation;
+    struct http_server *server;
+    int fd; /* -1: none */
+    bool accepting;
+};
+
+struct http_server {
+    struct http_options options;
+    const struct transport *transport;
+    struct ring *ring;
+    uint64_t now_ns;
+    uint64_t exchange_number;
+    uint64_t unanswered;
+    uint64_t memory_bytes;
+    uint64_t accept_retry_ns;
+    uint32_t connection_count;
+    uint32_t over_count;
+    bool draining;
+    bool accept_due; /* a listener must be armed again */
+    struct link connections;
+    struct link touched;
+    struct exchange *free_exchanges;
+    uint32_t free_exchange_count;
+    struct chunk *free_chunks;
+    uint32_t free_chunk_count;
+    struct listener listeners[HTTP_LISTENERS_MAX];
+    struct wheel wheel;
+    struct http_statistics statistics;
+    struct http_header headers[HTTP_HEADERS_MAX]; /* of the request that is being handled */
+};
+
+/* ---- server.c ---- */
+
+MUST_USE enum status server_create(const struct http_options *options,
+                                   const struct transport *transport, struct ring *ring,
+                                   struct http_server **out);
+
+static inline void count_add(_Atomic uint64_t *counter, uint64_t value)
+{
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + value, memory_order_relaxed);
+}
+
+static inline void count_subtract(_Atomic uint64_t *counter, uint64_t value)
+{
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now - value, memory_order_relaxed);
+}
+
+/* Memory of the server's budget. Answers may use all of it; what makes new requests (input, arenas) only three quarters, so that
+   "no memory" can still be said. NULL: over the budget. */
+enum memory_use { MEMORY_FOR_REQUEST, MEMORY_FOR_ANSWER };
+void *memory_take(struct http_server *server, size_t size, enum memory_use use);
+void *memory_grow(struct http_server *server, void *memory, size_t old_size, size_t new_size);
+void memory_give(struct http_server *server, void *memory, size_t size);
+
+/* ---- connection.c ---- */
+
+/* NULL: no memory; then fd is still the caller's. */
+struct http_connection *connection_open(struct http_server *server, int fd, bool over);
+static inline void connection_touch(struct http_connection *connection)
+{
+    if (!link_is_linked(&connection->settle)) {
+        list_push_back(&connection->server->touched, &connection->settle);
+    }
+}
+/* data may be overwritten; it is the caller's again afterwards. */
+void connection_received(struct http_connection *connection, uint8_t *data, size_t size);
+/* No more completions of this receive. result: 0 the client has ended, or a negative errno. */
+void connection_receive_ended(struct http_connection *connection, int result);
+void connection_sent(struct http_connection *connection, int result);
+/* Cuts it: nothing more is sent. */
+void connection_abort(struct http_connection *connection);
+void connection_expire(struct http_connection *connection);
+void connection_drain(struct http_connection *connection);
+void connection_settle(struct http_connection *connection); /* may free it */
+
+/* ---- input.c ---- */
+
+void input_received(struct http_connection *connection, uint8_t *data, size_t size);
+/* Reads on in what has been collected. */
+void input_resume(struct http_connection *connection);
+void input_drop(struct http_connection *connection);
+/* Answers with an error; the connection ends after it. exchange: the request's, or NULL. */
+void input_refuse(struct http_connection *connection, struct exchange *exchange,
+                  struct refusal refusal);
+bool input_blocked(const struct http_connection *connection);
+static inline size_t input_size(const struct http_connection *connection)
+{
+    return connection->input == NULL ? 0 : connection->input->end - connection->input->start;
+}
+
+/* ---- exchange.c ---- */
+
+struct exchange *exchange_acquire(struct http_server *server); /* NULL: no memory */
+void exchange_release(struct exchange *exchange);
+/* The connection goes: answers that wait are dropped, the others when they are given. */
+void exchanges_detach(struct http_connection *connection);
+
+/* ---- output.c ---- */
+
+struct chunk *chunk_acquire(struct http_server *server, size_t size, enum memory_use use);
+void chunk_release(struct http_server *server, struct chunk *chunk);
+/* Room at the end of the output, which output_commit then counts; NULL: no memory. */
+uint8_t *output_room(struct http_connection *connection, size_t size);
+void output_commit(struct http_connection *connection, size_t size);
+MUST_USE enum status output_copy(struct http_connection *connection, struct bytes bytes);
+/* release is called when bytes are no longer needed, also on failure. */
+MUST_USE enum status output_refer(struct http_connection *connection, struct bytes bytes,
+                                  void (*release)(void *owner), void *owner);
+/* The next pieces to be sent; returns how many. */
+size_t output_pieces(const struct http_connection *connection, struct iovec *pieces,
+                     size_t piece_count_max);
+void output_sent(struct http_connection *connection, size_t size);
+void output_drop(struct http_connection *connection);
+
+/* ---- timer.c ---- */
+
+void wheel_init(struct wheel *wheel);
+/* The connection is looked at when its deadlines (now min(deadline_ns, send_deadline_ns)) are reached, not before. */
+void timer_set(struct http_connection *connection);
+void timer_clear(struct http_connection *connection);
+void wheel_run(struct http_server *server);
+uint64_t wheel_next_ns(const struct http_server *server);
+
+#endif
