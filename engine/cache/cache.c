@@ -1,5 +1,6 @@
 /*
- * cache.c: creation, look-up, put, removal and expiry. The index is in cache_index.c, memory and eviction in cache_memory.c.
+ * cache.c: creation, look-up, put, removal and expiry. The index is in cache_index.c, memory and
+ * eviction in cache_memory.c.
  */
 #include "engine/cache/cache.h"
 
@@ -13,7 +14,8 @@
 #include "engine/cache/cache_internal.h"
 #include "protocol/base/assert.h"
 
-/* From here on the data is worth huge pages: a random look-up then misses the cache, but not the TLB as well. */
+/* From here on the data is worth huge pages: a random look-up then misses the cache, but not the
+ * TLB as well. */
 #define HUGE_PAGES_FROM_BYTES (32u << 20)
 /* References have 32 bits. */
 #define MAPPING_BYTES_MAX ((uint64_t)CACHE_REFERENCE_BYTES << 32)

@@ -1,7 +1,8 @@
 /*
  * cache_check.c: asserts that a cache is whole. Tests call it; nothing that serves does.
  *
- * It walks the index, the ages, the spans and the removed, each on its own, and compares what they count.
+ * It walks the index, the ages, the spans and the removed, each on its own, and compares what they
+ * count.
  */
 #include "engine/cache/cache_internal.h"
 #include "protocol/base/assert.h"

@@ -35,7 +35,8 @@ bool cache_bucket_try_lock(const struct cache *cache, struct cache_bucket *bucke
     return !cache->shared || try_lock(bucket, LOCK_TRIES);
 }
 
-/* The owner has to get it: what it removes must be gone when it answers. Readers hold a lock for a look-up only. */
+/* The owner has to get it: what it removes must be gone when it answers. Readers hold a lock for a
+ * look-up only. */
 static void owner_lock(const struct cache *cache, struct cache_bucket *bucket)
 {
     while (cache->shared && !try_lock(bucket, OWNER_TRIES_BEFORE_YIELD)) {
@@ -66,7 +67,8 @@ static unsigned places_with_tag(const struct cache_bucket *bucket, uint16_t tag)
     return places;
 }
 
-/* An entry's head, key and a small body lie in consecutive lines; asking for all at once pays for one miss, not two. */
+/* An entry's head, key and a small body lie in consecutive lines; asking for all at once pays for
+ * one miss, not two. */
 static void prefetch_entry(const struct cache_entry *entry)
 {
     const uint8_t *at = (const uint8_t *)entry;
@@ -189,7 +191,8 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
     const struct cache_bucket *bucket = cache_bucket_of(cache, hash);
     for (unsigned i = 0; i < CACHE_BUCKET_PLACES; i++) {
         if (__atomic_load_n(&bucket->tags[i], __ATOMIC_RELAXED) == tag_of(hash)) {
-            /* It may be gone, or another's, by now: a prefetch of any address in the mapping harms nobody. */
+            /* It may be gone, or another's, by now: a prefetch of any address in the mapping harms
+             * nobody. */
             uint32_t reference = __atomic_load_n(&bucket->references[i], __ATOMIC_RELAXED);
             prefetch_entry(cache_entry_at(cache, reference));
             return;

@@ -3,23 +3,29 @@
  *
  *     | struct cache | lanes | buckets | page descriptors | used bits | data pages ... |
  *
- * Index: a bucket is one cache line with its own lock (it is the stripe), tags and references of eight entries; what does not
- * fit hangs on a chain through the entries. A look-up reads the bucket's line and the entry's.
+ * Index: a bucket is one cache line with its own lock (it is the stripe), tags and references of
+ * eight entries; what does not fit hangs on a chain through the entries. A look-up reads the
+ * bucket's line and the entry's.
  *
- *     bucket  | lock | overflow | 8 tags of 16 bits | 8 references |        reference: offset in the mapping / 32
- *                          \-> entry -> entry -> 0
+ *     bucket   | lock | overflow | 8 tags of 16 bits | 8 references |
+ *                           \-> entry -> entry -> 0
  *
- * Data: pages are handed out in runs. A run is a span: either the slots of one size class, or one large entry. Slots that
- * were freed are chained in their span, spans with room are listed in their class, an empty span gives its pages back.
+ * A reference is an offset in the mapping, in units of 32 bytes; 0 is none.
+ *
+ * Data: pages are handed out in runs. A run is a span: either the slots of one size class, or one
+ * large entry. Slots that were freed are chained in their span, spans with room are listed in their
+ * class, an empty span gives its pages back.
  *
  *     span of class 448   | entry | entry | free | entry | fresh ... |
  *     span of one entry   | entry, key, body ....................... | rest of the last page |
  *
- * Coldness: each class keeps its entries by age. A class without room takes its own oldest entry, unless another class's oldest
- * is clearly older: then the span of that one, and what is in it, goes over to the class in need.
+ * Coldness: each class keeps its entries by age. A class without room takes its own oldest entry,
+ * unless another class's oldest is clearly older: then the span of that one, and what is in it,
+ * goes over to the class in need.
  *
- * Who writes what: everything belongs to the owner, who may read it without a lock. Under a bucket's lock: its tags, references
- * and chain, and `hits` and the raising of `pins` of its entries. Atomic without it: `marked`, the lowering of `pins`, the lanes.
+ * Who writes what: everything belongs to the owner, who may read it without a lock. Under a
+ * bucket's lock: its tags, references and chain, and `hits` and the raising of `pins` of its
+ * entries. Atomic without it: `marked`, the lowering of `pins`, the lanes.
  */
 #ifndef FRESHET_ENGINE_CACHE_CACHE_INTERNAL_H
 #define FRESHET_ENGINE_CACHE_CACHE_INTERNAL_H
@@ -38,13 +44,15 @@
 #define CACHE_PAGE_BYTES_MAX  65536u
 /* Pages of a 1/4096th keep the descriptors, and what a steal evicts, small against the whole. */
 #define CACHE_PAGE_COUNT_AIM 4096
-/* One bucket of 64 bytes per 2 KiB: entries of 300 to 700 bytes fill three to five of its eight places. */
+/* One bucket of 64 bytes per 2 KiB: entries of 300 to 700 bytes fill three to five of its eight
+ * places. */
 #define CACHE_BYTES_PER_BUCKET 2048
 #define CACHE_BUCKET_PLACES    8
 #define CACHE_LANE_COUNT_MAX   16
 #define CACHE_SLOT_BYTES_MIN   128
 #define CACHE_SPAN_PAGES_MAX   8
-/* Slots of at most four pages, four sizes per doubling from 128 bytes to 256 KiB, and the class of large entries. */
+/* Slots of at most four pages, four sizes per doubling from 128 bytes to 256 KiB, and the class of
+ * large entries. */
 #define CACHE_SIZE_CLASS_COUNT_MAX 46
 /* An entry may take at most this part of all pages. */
 #define CACHE_ENTRY_PART 4
@@ -207,11 +215,13 @@ void cache_index_unlink(struct cache *cache, struct cache_entry *entry); /* owne
 /* ---- cache_memory.c; the owner calls ---- */
 
 void cache_memory_init(struct cache *cache);
-/* Room for an entry of this many bytes, head included, after evicting if need be; NULL when there is none to be had. */
+/* Room for an entry of this many bytes, head included, after evicting if need be; NULL when there
+ * is none to be had. */
 struct cache_entry *cache_memory_allocate(struct cache *cache, uint64_t entry_bytes);
 /* Makes entry its class's newest. */
 void cache_memory_link(struct cache *cache, struct cache_entry *entry);
-/* Takes an entry that is out of the index out of its class's ages and frees it, at once or when it is unpinned. */
+/* Takes an entry that is out of the index out of its class's ages and frees it, at once or when it
+ * is unpinned. */
 void cache_memory_release(struct cache *cache, struct cache_entry *entry);
 /* Frees what was removed while pinned and is pinned no longer; looks at a bounded number. */
 void cache_memory_reap(struct cache *cache);

@@ -6,8 +6,10 @@
 
 /* How often one allocation makes room, and tries again, before it gives up. */
 #define ROOM_TRIES_MAX 8
-/* How many marked or pinned entries one eviction sends back to the newest. */
-#define CHANCES_MAX 16
+/* How many marked or pinned entries one eviction sends back to the newest: about 10 us at worst,
+ * and never more in all than there were hits. Of a block of entries that are all marked, one in 65
+ * is lost. */
+#define CHANCES_MAX 64
 /* How many removed entries one call looks at. */
 #define REAP_MAX           32
 #define SIZES_PER_DOUBLING 4
@@ -74,7 +76,8 @@ static uint32_t large_class(const struct cache *cache)
     return cache->size_class_count - 1;
 }
 
-/* 128, 160, 192, 224, 256, 320, ... : four sizes per doubling, so at most a fifth of a slot is lost. */
+/* 128, 160, 192, 224, 256, 320, ... : four sizes per doubling, so at most a fifth of a slot is
+ * lost. */
 static uint32_t class_of(const struct cache *cache, uint64_t entry_bytes)
 {
     if (entry_bytes <= CACHE_SLOT_BYTES_MIN) {
@@ -293,7 +296,8 @@ static void age_unlink(struct cache *cache, uint32_t size_class, struct cache_en
     }
 }
 
-/* In ticks: puts and second chances since the class's oldest entry was put, or was given its last chance. */
+/* In ticks: puts and second chances since the class's oldest entry was put, or was given its last
+ * chance. */
 static uint32_t age_of_oldest(const struct cache *cache, uint32_t size_class)
 {
     return cache->tick - cache->oldest_stamps[size_class];
@@ -312,8 +316,8 @@ static uint32_t coldest_class(const struct cache *cache)
     return coldest;
 }
 
-/* A class keeps to itself unless its oldest entry is under three quarters as old as the oldest of all: a steal evicts a whole
-   span, warm entries included, so it has to be worth it. */
+/* A class keeps to itself unless its oldest entry is under three quarters as old as the oldest of
+ * all: a steal evicts a whole span, warm entries included, so it has to be worth it. */
 static uint32_t victim_class(const struct cache *cache, uint32_t needy)
 {
     uint32_t coldest = coldest_class(cache);
@@ -334,7 +338,8 @@ void cache_memory_link(struct cache *cache, struct cache_entry *entry)
 
 /* ---- removal ---- */
 
-/* Whoever pinned it did so under the bucket's lock before it was unlinked, so the count can only fall from here. */
+/* Whoever pinned it did so under the bucket's lock before it was unlinked, so the count can only
+ * fall from here. */
 static bool is_pinned(const struct cache_entry *entry)
 {
     return atomic_load_explicit(&entry->pins, memory_order_acquire) != 0;
@@ -393,7 +398,8 @@ static void evict(struct cache *cache, struct cache_entry *entry)
     cache_count(&cache->evictions, 1);
 }
 
-/* The class to take from, whose oldest entry has had its chance: one looked up since then, or pinned, becomes the newest. */
+/* The class to take from, whose oldest entry has had its chance: one looked up since then, or
+ * pinned, becomes the newest. */
 static uint32_t choose_victim(struct cache *cache, uint32_t needy)
 {
     uint32_t size_class = victim_class(cache, needy);
@@ -411,6 +417,14 @@ static uint32_t choose_victim(struct cache *cache, uint32_t needy)
     return size_class;
 }
 
+/* Asks for the lines that evicting the entry will write. */
+static void prefetch_links(const struct cache *cache, const struct cache_entry *entry)
+{
+    __builtin_prefetch(cache_bucket_of(cache, entry->hash), 1);
+    __builtin_prefetch(cache_entry_at(cache, entry->newer), 1);
+    __builtin_prefetch(cache_entry_at(cache, entry->older), 1);
+}
+
 /* False, and some entries may be gone, when one of the span is pinned. */
 static bool span_evict(struct cache *cache, uint32_t head)
 {
@@ -421,6 +435,7 @@ static bool span_evict(struct cache *cache, uint32_t head)
         if (entry->state != CACHE_ENTRY_FREE && is_pinned(entry)) {
             return false;
         }
+        prefetch_links(cache, entry);
     }
     for (uint32_t i = 0; i < slots; i++) {
         struct cache_entry *entry = slot_at(cache, head, i);
