@@ -72,13 +72,28 @@ class IncludeTest(unittest.TestCase):
 
 class PureLayerTest(unittest.TestCase):
     def test_engine_and_protocol_have_no_threads_and_no_clock(self):
-        for line in ["#include <pthread.h>", "#include <threads.h>", "#include <sys/time.h>"]:
+        for line in ["#include <sys/socket.h>", "#include <threads.h>", "#include <sys/time.h>"]:
             self.assertEqual(rules_of("engine/cache/a.c", line + "\n"), ["pure-layer"], line)
         for call in ["clock_gettime(CLOCK_REALTIME, &t)", "time(NULL)", "gettimeofday(&t, NULL)", "pthread_self()"]:
             text = f"void cache_a(void)\n{{\n    {call};\n}}\n"
             self.assertEqual(rules_of("engine/cache/a.c", text), ["pure-layer"], call)
             self.assertEqual(rules_of("protocol/document/a.c", text), ["pure-layer"], call)
             self.assertEqual(rules_of("net/server/a.c", text), [], call)
+
+    def test_the_engine_may_lock_but_not_wait_and_protocol_may_do_neither(self):
+        lock = "#include <pthread.h>\nvoid cache_a(void)\n{\n    pthread_mutex_lock(&lock);\n}\n"
+        self.assertEqual(rules_of("engine/cache/a.c", lock), [])
+        self.assertEqual(rules_of("protocol/document/a.c", lock), ["pure-layer"])
+        for call in ["pthread_cond_wait(&a, &b)", "pthread_create(&a)", "pthread_mutex_timedlock(&a, &b)"]:
+            text = f"void cache_a(void)\n{{\n    {call};\n}}\n"
+            self.assertEqual(rules_of("engine/cache/a.c", text), ["pure-layer"], call)
+
+    def test_the_list_of_allowed_calls_names_file_and_call(self):
+        for path, calls in tidy.IMPURE_ALLOWED.items():
+            for call in calls:
+                text = f"void cache_a(void)\n{{\n    {call}(1);\n}}\n"
+                self.assertEqual(rules_of(path, text), [], call)
+                self.assertEqual(rules_of("engine/cache/a.c", text), ["pure-layer"], call)
 
     def test_names_that_contain_time_are_no_clock(self):
         text = "void cache_a(void)\n{\n    entry_time(1);\n    cache->time_ms = 1;\n    runtime(2);\n}\n"
