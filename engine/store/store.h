@@ -56,7 +56,9 @@ struct store_statistics {
     uint64_t block_cache_bytes;
     uint64_t level0_files;
     uint64_t pending_compaction_bytes;
-    bool stalled; /* writes are, or are about to be, refused: admission closes on this */
+    bool stalled;        /* writes are, or are about to be, refused: admission closes on this */
+    enum status failure; /* OK, or why nothing is persisted any more, until a restart */
+    const char *failure_text; /* for people, the store's; NULL while all is well */
 };
 
 struct store_vtable {
