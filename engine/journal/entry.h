@@ -48,7 +48,8 @@ enum entry_kind {
 
 struct entry {
     uint64_t sequence;
-    uint64_t epoch; /* of the batch it stands in: not encoded, set by journal_reader_next (replay gives entity tags back) */
+    uint64_t
+        epoch; /* of the batch it stands in: not encoded, set by journal_reader_next (replay gives entity tags back) */
     uint64_t time_ms; /* Unix time; never falls within a journal */
     enum entry_kind kind;
     uint8_t slot;

@@ -55,6 +55,8 @@ struct journal_options {
     bool read_only;
     /* First start: the id of the new store. Ignored when the folder has a journal already. */
     struct store_id new_store_id;
+    /* Random, and never shown to anyone: keeps clients from storing what looks like a batch of the journal. As above. */
+    uint64_t new_store_secret;
     struct disk *disk;
     struct executor *executor; /* prepares and recycles segments; NULL: done on the spot */
     struct waker *waker;       /* wakes the writer's thread; NULL: it never sleeps */
@@ -108,6 +110,21 @@ struct journal_statistics {
     uint64_t sync_ns_total;
 };
 
+/* How the journal was found when it was opened. */
+enum journal_tail {
+    JOURNAL_TAIL_NEW,     /* there was none */
+    JOURNAL_TAIL_CLEAN,   /* closed in order */
+    JOURNAL_TAIL_UNCLEAN, /* not closed, and nothing unfinished after its last batch */
+    JOURNAL_TAIL_TORN     /* not closed, and what was being written then was dropped */
+};
+
+struct journal_recovered {
+    enum journal_tail tail;
+    uint64_t end_offset; /* in end_file: where the accepted journal ended */
+    char end_file[DISK_NAME_BYTES_MAX];
+    uint64_t epochs; /* how many there have been, as far as is known */
+};
+
 /* Blocking; for start-up, tools and store threads: one thread at a time per reader. Implementations embed it. */
 struct journal_reader {
     struct journal_problem problem; /* filled when a call returned DAMAGED */
@@ -151,6 +168,12 @@ struct journal {
 MUST_USE enum status journal_segments_open(const struct journal_options *options,
                                            const uint64_t *persisted_sequence, /* per shard */
                                            struct journal **out, struct journal_problem *problem);
+/* Only for a journal from journal_segments_open. */
+struct journal_recovered journal_segments_recovered(const struct journal *journal);
+
+/* The same: as if the process died now. Frees everything and writes nothing; for tests and tools. */
+void journal_segments_abandon(struct journal *journal);
+
 /* In memory, for tests: keeps everything, loses it when closed. A commit completes in the next step. */
 MUST_USE enum status journal_memory_open(const struct journal_options *options,
                                          struct journal **out);

@@ -80,7 +80,7 @@ static void client_commit_received(struct message *message)
     client->next_reply++;
     client->completed++;
     own->status = commit->status;
-    client->refusals = commit->refusals;
+    client->refusals[commit->shard] = commit->refusals;
     if (commit->status == STATUS_OK) {
         ASSERT(commit->sequence > client->last_sequence);
         ASSERT(commit->time_ms >= client->last_time_ms);
@@ -109,7 +109,7 @@ void journal_client_submit(struct journal_client *client, size_t document_bytes)
     own->commit.message.receive = client_commit_received;
     own->commit.reply_to = &client->mailbox;
     own->commit.shard = client->shard;
-    own->commit.refusals = client->refusals;
+    own->commit.refusals = client->refusals[client->shard];
     own->commit.entry = entry_of_number(own->number, client->shard, document_bytes);
     client->commits[client->commit_count++] = own;
     journal_submit(client->journal, &own->commit);
@@ -145,7 +145,7 @@ void journal_client_crash(struct journal_client *client)
     }
     client->completed = client->commit_count;
     client->next_reply = client->commit_count;
-    client->refusals = 0;
+    memset(client->refusals, 0, sizeof(client->refusals));
     client->last_sequence = 0;
     client->sync_pending = false;
 }

@@ -27,7 +27,7 @@ struct journal_client {
     uint64_t commit_capacity;
     uint64_t completed;  /* how many of them have completed */
     uint64_t next_reply; /* the number that must complete next */
-    uint64_t refusals;
+    uint64_t refusals[SHARD_COUNT_MAX];
     uint64_t last_sequence;
     uint64_t last_time_ms;
     uint32_t shard;
