@@ -168,6 +168,7 @@ static void entry_read(struct cache_entry *entry, uint8_t *copy_to, struct cache
     out->meta.hits = hits;
     if (is_popular(entry, hits)) {
         out->meta.class = CACHE_RECORD_POPULAR;
+        out->meta.expires_at_ns = entry->meta.popular_expires_at_ns;
     }
     if (entry->body_size <= CACHE_COPY_BYTES_MAX) {
         memcpy(copy_to, cache_entry_body(entry), entry->body_size);

@@ -44,7 +44,8 @@ struct cache_options {
     bool shared; /* false: one thread only, no locks are taken */
 };
 
-/* What an entry says about its body; kept and given back as it is. */
+/* What an entry says about its body; kept and given back as it is, but that a popular record's
+ * class and expires_at_ns say so. */
 struct cache_meta {
     uint64_t epoch;
     uint64_t sequence;
@@ -84,7 +85,8 @@ struct cache_statistics {
 
 struct cache;
 
-/* The hash by which all calls find an entry; computed once per request. */
+/* The hash by which all calls find an entry; computed once per request. A caller may use another
+ * 64-bit hash for all its calls, if the six bytes in its middle are good. */
 uint64_t cache_hash(struct bytes key);
 
 /* TOO_LARGE: over CACHE_BYTES_MAX. NO_MEMORY: the kernel refuses the mapping. *out is NULL then. */

@@ -13,7 +13,6 @@ static void check_entry(const struct cache *cache, const struct cache_bucket *bu
     const struct cache_entry *entry = cache_entry_at(cache, reference);
     ASSERT(entry->state == CACHE_ENTRY_LIVE);
     ASSERT(cache_bucket_of(cache, entry->hash) == bucket);
-    ASSERT(entry->hash == cache_hash(bytes_of(cache_entry_key(entry), entry->key_size)));
     uint32_t head = cache->pages[cache_page_of(cache, entry)].head;
     uint64_t room = cache->size_classes[cache->pages[head].size_class].slot_bytes;
     if (room == 0) {

@@ -14,8 +14,8 @@
 
 static uint16_t tag_of(uint64_t hash)
 {
-    /* The top bits choose the bucket, the lowest ones the shard. */
-    return (uint16_t)(hash >> 16);
+    /* The bits above choose the bucket, those below the shard. */
+    return (uint16_t)(hash >> 8);
 }
 
 static bool try_lock(struct cache_bucket *bucket, unsigned tries)

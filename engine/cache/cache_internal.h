@@ -189,9 +189,11 @@ static inline uint32_t cache_page_of(const struct cache *cache, const struct cac
     return (uint32_t)((offset - cache->data_offset) >> cache->page_shift);
 }
 
+/* Neither the lowest nor the highest byte counts: the lowest chooses the shard, so that in one
+ * shard it has few values, and the engine turns it up to the top. */
 static inline struct cache_bucket *cache_bucket_of(const struct cache *cache, uint64_t hash)
 {
-    return &cache->buckets[((hash >> 32) * cache->bucket_count) >> 32];
+    return &cache->buckets[((hash >> 24 & UINT32_MAX) * cache->bucket_count) >> 32];
 }
 
 /* The owner is the only writer, so an addition need not be atomic, only its parts. */

@@ -151,7 +151,9 @@ Test(cache, a_record_with_enough_hits_is_popular_and_lives_as_such)
     cr_assert_eq(second.class, CACHE_RECORD);
     cr_assert_eq(second.hits, 2);
     cr_assert_eq(help_get(cache, 1, 1000), 0, "two hits are not enough to live on");
-    cr_assert_eq(look_up_meta(cache, 999).class, CACHE_RECORD_POPULAR);
+    struct cache_meta popular = look_up_meta(cache, 999);
+    cr_assert_eq(popular.class, CACHE_RECORD_POPULAR);
+    cr_assert_eq(popular.expires_at_ns, 2000);
     cr_assert_eq(look_up_meta(cache, 1999).hits, 4);
     cr_assert_eq(cache_expire(cache, 1999, 1000), 0);
     cr_assert_eq(help_get(cache, 1, 2000), 0);
@@ -300,6 +302,41 @@ Test(cache, a_bucket_that_overflows_loses_nothing)
     cr_assert_eq(help_statistics(cache).entries, 2500);
     cache_check(cache);
     cache_destroy(&cache);
+}
+
+static unsigned chained_buckets(const struct cache *cache)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < cache->bucket_count; i++) {
+        count += cache->buckets[i].overflow != 0;
+    }
+    return count;
+}
+
+/* The lowest byte of a hash is the record's slot, of which a shard has a few; the engine turns it
+ * to the top. */
+Test(cache, keys_of_one_shard_spread_over_all_buckets)
+{
+    for (unsigned turned = 0; turned < 2; turned++) {
+        struct cache *cache = help_open(4 * MIB, false);
+        struct help_key key;
+        unsigned count = 0;
+        /* Two a bucket: over a quarter of the buckets it would be eight, and half of those would
+         * overflow. */
+        for (uint64_t i = 0; count < 2 * cache->bucket_count; i++) {
+            help_key_make(i, &key);
+            if (key.hash % 4 != 0) {
+                continue;
+            }
+            uint64_t hash = turned == 0 ? key.hash : key.hash >> 8 | key.hash << 56;
+            struct cache_meta meta = help_meta(i);
+            cr_assert_eq(cache_put(cache, hash, key.view, &meta, NULL, 0), STATUS_OK);
+            count++;
+        }
+        cr_assert_lt(chained_buckets(cache), 8);
+        cache_check(cache);
+        cache_destroy(&cache);
+    }
 }
 
 Test(cache, a_reader_that_finds_the_lock_taken_is_told_so)

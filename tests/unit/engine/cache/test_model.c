@@ -80,8 +80,7 @@ static void model_put(struct model *model, uint64_t number)
     entry->present = status == STATUS_OK;
 }
 
-static void compare(const struct model *model, const struct model_entry *entry,
-                    const struct cache_body *body)
+static void compare(const struct model_entry *entry, const struct cache_body *body)
 {
     bool popular =
         entry->meta.popular_expires_at_ns != 0 && entry->hits >= entry->meta.popular_hits;
@@ -90,10 +89,11 @@ static void compare(const struct model *model, const struct model_entry *entry,
     cr_assert_eq(body->meta.made_at_ns, entry->meta.made_at_ns);
     cr_assert_eq(body->meta.hits, entry->hits);
     cr_assert_eq(body->meta.absent, entry->meta.absent);
+    cr_assert_eq(body->meta.expires_at_ns,
+                 popular ? entry->meta.popular_expires_at_ns : entry->meta.expires_at_ns);
     cr_assert_eq(body->meta.class, popular ? CACHE_RECORD_POPULAR : entry->meta.class);
     cr_assert(help_body_is(body->body, entry->meta.sequence, entry->body_bytes));
     cr_assert_eq(body->pin != NULL, entry->body_bytes > CACHE_COPY_BYTES_MAX);
-    (void)model;
 }
 
 static void model_get(struct model *model, uint64_t number)
@@ -113,7 +113,7 @@ static void model_get(struct model *model, uint64_t number)
     cr_assert(entry->present, "removed, and served again");
     cr_assert(!expired, "expired, and served again");
     entry->hits++;
-    compare(model, entry, &body);
+    compare(entry, &body);
     unsigned place = (unsigned)below(model, PIN_COUNT);
     if (body.pin != NULL && model->pins[place].pin == NULL) {
         model->pins[place] = body;
