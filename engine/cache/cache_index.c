@@ -1,7 +1,6 @@
 /*
  * cache_index.c: buckets of tags and references, and their locks. See cache_internal.h.
  */
-#include <immintrin.h>
 #include <sched.h>
 
 #include "engine/cache/cache_internal.h"
@@ -18,6 +17,15 @@ static uint16_t tag_of(uint64_t hash)
     return (uint16_t)(hash >> 8);
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 static bool try_lock(struct cache_bucket *bucket, unsigned tries)
 {
     for (unsigned i = 0; i < tries; i++) {
@@ -25,7 +33,7 @@ static bool try_lock(struct cache_bucket *bucket, unsigned tries)
             atomic_exchange_explicit(&bucket->lock, 1, memory_order_acquire) == 0) {
             return true;
         }
-        _mm_pause();
+        relax();
     }
     return false;
 }
