@@ -1,0 +1,62 @@
+/*
+ * loop.h: one thread of the server: its ring, its connections, its shards, and with one thread also the journal's writer.
+ *
+ *     wait -> completions (bytes in, disk done) -> engine -> journal -> answers out -> wait
+ *
+ * Owner:  loop_create and loop_destroy belong to the main thread, before the thread is started and after it is joined;
+ *         everything between runs on the thread itself. loop_command is for the main thread, any time.
+ * Time:   one reading of each clock a turn.
+ */
+#ifndef FRESHET_NET_SERVER_LOOP_H
+#define FRESHET_NET_SERVER_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/shard/engine.h"
+#include "net/http/http.h"
+#include "net/rest/rest.h"
+#include "net/ring/ring.h"
+
+#define LOOP_BUFFER_COUNT 1024
+#define LOOP_BUFFER_BYTES 4096
+
+enum loop_command {
+    LOOP_RUN,
+    LOOP_DRAIN, /* no new connections; end what is there */
+    LOOP_FORCE, /* close all connections now */
+    LOOP_STOP   /* leave the loop; everything is drained */
+};
+
+struct loop_options {
+    uint32_t index;
+    struct engine *engine; /* NULL: a journal's thread only */
+    bool writes_journal;
+    struct ring *
+        ring; /* made by the caller, because the journal's disk needs it first; the loop's from here on */
+    int listening_fd;         /* -1: none */
+    struct http_options http; /* handle, refuse, finished and context are filled in by the loop */
+    struct rest_options rest; /* engine, engine_thread and thread_index likewise */
+};
+
+struct loop;
+
+MUST_USE enum status loop_create(const struct loop_options *options, struct loop **out);
+MUST_USE enum status loop_start(struct loop *loop);
+void loop_command(struct loop *loop, enum loop_command command);
+/* LOOP_DRAIN has come to its end: no connection is left and no request pending. */
+bool loop_is_drained(const struct loop *loop);
+/* The ring broke: the loop has ended by itself. */
+bool loop_has_failed(const struct loop *loop);
+void loop_join(struct loop *loop);
+void loop_destroy(struct loop **loop); /* joined; accepts NULL */
+
+/* Rings the loop's thread; for mailboxes whose owner it is, and for the journal when it is the writer. */
+struct waker *loop_waker(struct loop *loop);
+struct rest *loop_rest(struct loop *loop);
+const struct http_statistics *loop_http_statistics(const struct loop *loop);
+/* Nanoseconds of CPU that the thread has used, and that have passed, since it began. Any thread. */
+void loop_busy(const struct loop *loop, uint64_t *cpu_ns_out, uint64_t *elapsed_ns_out);
+
+#endif
