@@ -1,0 +1,142 @@
+#include "store_fixture.h"
+
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/store/store_memory.h"
+
+#define TEXT_BYTES 512
+
+void folder_create(char *path_out, size_t size)
+{
+    int length = snprintf(path_out, size, "/tmp/freshet-store-XXXXXX");
+    cr_assert(length > 0 && (size_t)length < size);
+    cr_assert_not_null(mkdtemp(path_out));
+}
+
+static int entry_remove(const char *path, const struct stat *stat, int kind, struct FTW *ftw)
+{
+    (void)stat;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+void folder_remove(const char *path)
+{
+    cr_assert_eq(nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void rocksdb_reopen(struct fixture *fixture)
+{
+    char text[TEXT_BYTES];
+    enum status status = store_rocksdb_open(&fixture->options, &fixture->store, text, sizeof(text));
+    cr_assert_eq(status, STATUS_OK, "%s", text);
+}
+
+void fixture_open(struct fixture *fixture, enum implementation implementation)
+{
+    *fixture = (struct fixture){.implementation = implementation};
+    if (implementation == IN_MEMORY) {
+        cr_assert_eq(store_memory_open(&fixture->store), STATUS_OK);
+    } else {
+        folder_create(fixture->path, sizeof(fixture->path));
+        fixture->options.path = fixture->path;
+        rocksdb_reopen(fixture);
+    }
+    fixture->batch = store_batch_create(fixture->store);
+    cr_assert_not_null(fixture->batch);
+}
+
+void fixture_crash(struct fixture *fixture)
+{
+    if (fixture->implementation == IN_MEMORY) {
+        store_memory_crash(fixture->store);
+        return;
+    }
+    store_destroy(&fixture->store);
+    cr_assert_null(fixture->store);
+    rocksdb_reopen(fixture);
+}
+
+void fixture_close(struct fixture *fixture)
+{
+    fixture->store->vtable->batch_destroy(fixture->batch);
+    store_destroy(&fixture->store);
+    if (fixture->implementation == IN_ROCKSDB) {
+        folder_remove(fixture->path);
+    }
+}
+
+void put(struct fixture *fixture, const char *key, const char *value)
+{
+    const struct store_vtable *store = fixture->store->vtable;
+    store->batch_clear(fixture->batch);
+    store->batch_put(fixture->batch, bytes_of_text(key), bytes_of_text(value));
+    cr_assert_eq(store_apply(fixture->store, fixture->batch), STATUS_OK);
+}
+
+void erase(struct fixture *fixture, const char *key)
+{
+    const struct store_vtable *store = fixture->store->vtable;
+    store->batch_clear(fixture->batch);
+    store->batch_delete(fixture->batch, bytes_of_text(key));
+    cr_assert_eq(store_apply(fixture->store, fixture->batch), STATUS_OK);
+}
+
+void flush(struct fixture *fixture)
+{
+    cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
+    cr_assert_eq(store_flush_wait(fixture->store), STATUS_OK);
+}
+
+static void expect_result(struct fixture *fixture, enum status status, struct store_value *found,
+                          const char *key, const char *value)
+{
+    if (value == NULL) {
+        cr_assert_eq(status, STATUS_NOT_FOUND, "%s: %s", key, status_name(status));
+        cr_assert_null(found->pin);
+        return;
+    }
+    cr_assert_eq(status, STATUS_OK, "%s: %s", key, status_name(status));
+    cr_assert(bytes_equal(found->bytes, bytes_of_text(value)), "%s is %.*s, not %s", key,
+              (int)found->bytes.size, (const char *)found->bytes.data, value);
+    store_value_release(fixture->store, found);
+    cr_assert_null(found->pin);
+}
+
+void expect(struct fixture *fixture, const char *key, const char *value)
+{
+    struct store_value found;
+    enum status status = store_get(fixture->store, bytes_of_text(key), true, &found);
+    expect_result(fixture, status, &found, key, value);
+}
+
+void expect_persisted(struct fixture *fixture, const char *key, const char *value)
+{
+    struct store_value found;
+    enum status status = store_get_persisted(fixture->store, bytes_of_text(key), &found);
+    expect_result(fixture, status, &found, key, value);
+}
+
+const char *all_of(struct store *store, struct store_iterator *iterator, char *text_out,
+                   size_t size)
+{
+    const struct store_vtable *vtable = store->vtable;
+    struct writer text = writer_of(text_out, size - 1);
+    vtable->iterator_seek(iterator, BYTES_EMPTY);
+    while (vtable->iterator_valid(iterator)) {
+        writer_put(&text, vtable->iterator_key(iterator));
+        writer_text(&text, "=");
+        writer_put(&text, vtable->iterator_value(iterator));
+        writer_text(&text, " ");
+        vtable->iterator_next(iterator);
+    }
+    cr_assert_not(text.failed);
+    cr_assert_eq(vtable->iterator_status(iterator), STATUS_OK);
+    text_out[text.size] = '\0';
+    return text_out;
+}

@@ -1,0 +1,60 @@
+/*
+ * store_fixture.h: one store under test, of either implementation, in a folder of its own.
+ */
+#ifndef FRESHET_TESTS_UNIT_ENGINE_STORE_STORE_FIXTURE_H
+#define FRESHET_TESTS_UNIT_ENGINE_STORE_STORE_FIXTURE_H
+
+#include "engine/store/store.h"
+
+enum implementation {
+    IN_MEMORY,
+    IN_ROCKSDB,
+};
+
+struct fixture {
+    enum implementation implementation;
+    char path[64]; /* empty for memory */
+    struct store_options options;
+    struct store *store;
+    struct store_batch *batch;
+};
+
+void folder_create(char *path_out, size_t size);
+void folder_remove(const char *path);
+
+void fixture_open(struct fixture *fixture, enum implementation implementation);
+/* Loses what is not flushed. RocksDB: closes, which flushes nothing, and opens again. */
+void fixture_crash(struct fixture *fixture);
+void fixture_close(struct fixture *fixture);
+
+/* One batch with one row. */
+void put(struct fixture *fixture, const char *key, const char *value);
+void erase(struct fixture *fixture, const char *key);
+void flush(struct fixture *fixture);
+/* NULL: the key is absent. */
+void expect(struct fixture *fixture, const char *key, const char *value);
+void expect_persisted(struct fixture *fixture, const char *key, const char *value);
+/* Keys and values from the start of the order, as "a=1 b=2 ". */
+const char *all_of(struct store *store, struct store_iterator *iterator, char *text_out,
+                   size_t size);
+
+/* Runs a test over both implementations; its body is name(struct fixture *). */
+#define BOTH(name)                                                                                 \
+    static void name(struct fixture *fixture);                                                     \
+    Test(store_memory, name)                                                                       \
+    {                                                                                              \
+        struct fixture fixture;                                                                    \
+        fixture_open(&fixture, IN_MEMORY);                                                         \
+        name(&fixture);                                                                            \
+        fixture_close(&fixture);                                                                   \
+    }                                                                                              \
+    Test(store_rocksdb, name)                                                                      \
+    {                                                                                              \
+        struct fixture fixture;                                                                    \
+        fixture_open(&fixture, IN_ROCKSDB);                                                        \
+        name(&fixture);                                                                            \
+        fixture_close(&fixture);                                                                   \
+    }                                                                                              \
+    static void name(struct fixture *fixture)
+
+#endif
