@@ -1,13 +1,15 @@
 /*
- * disk.h: what the journal needs of a disk: one folder of files, writes and syncs that complete later.
+ * disk.h: what the journal needs of a disk: one folder of files, writes and syncs that complete
+ * later.
  *
- * Filled by net/ring (io_uring), by blocking calls on the spot (engine/journal/disk_blocking.c: start-up tools and
- * tests), and by the faulty disk of the tests, which tears, shortens, fails and forgets.
+ * Filled by net/ring (io_uring), by blocking calls on the spot (engine/journal/disk_blocking.c:
+ * start-up tools and tests), and by the faulty disk of the tests, which tears, shortens, fails and
+ * forgets.
  *
- * Owner:     one thread submits and steps. The caller embeds the operation and owns its data; both are untouchable
- *            until done runs, exactly once, never inside submit.
- * Blocking:  submit never blocks. All other calls may: they are for start-up, shut-down and store threads.
- * Alignment: data, offset and size of a submitted write are multiples of write_alignment.
+ * Owner:     one thread submits and steps. The caller embeds the operation and owns its data; both
+ *            are untouchable until done runs, exactly once, never inside submit.
+ * Blocking:  submit never blocks. All other calls may: they are for start-up, shut-down and store
+ * threads. Alignment: data, offset and size of a submitted write are multiples of write_alignment.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_DISK_H
 #define FRESHET_ENGINE_JOURNAL_DISK_H
@@ -27,9 +29,10 @@ struct disk_operation {
     uint64_t offset;
     const uint8_t *data;
     size_t size;
-    bool
-        durable; /* a write that is complete only when it is on stable storage (as with RWF_DSYNC) */
-    /* OK, DISK_FULL or IO_ERROR. A short write is continued by the disk; it is never reported as OK. */
+    /* a write that is complete only when it is on stable storage (as with RWF_DSYNC) */
+    bool durable;
+    /* OK, DISK_FULL or IO_ERROR. A short write is continued by the disk; it is never reported as
+     * OK. */
     void (*done)(struct disk_operation *operation, enum status status);
     void *context;            /* the submitter's */
     struct queue_link queued; /* the disk's */
@@ -54,12 +57,14 @@ struct disk_vtable {
     enum status (*write)(struct disk *disk, int file, uint64_t offset, const uint8_t *data,
                          size_t size);
     enum status (*sync)(struct disk *disk, int file);
-    /* Makes the file size bytes long, every new byte written as zero, so that later writes are overwrites. */
+    /* Makes the file size bytes long, every new byte written as zero, so that later writes are
+     * overwrites. */
     enum status (*allocate)(struct disk *disk, int file, uint64_t size);
     enum status (*rename)(struct disk *disk, const char *from, const char *to);
     enum status (*remove)(struct disk *disk, const char *name);
     enum status (*sync_folder)(struct disk *disk);
-    /* Calls visit for each file of the folder, in no order; stops at the first status that is not OK. */
+    /* Calls visit for each file of the folder, in no order; stops at the first status that is not
+     * OK. */
     enum status (*list)(struct disk *disk, enum status (*visit)(void *context, const char *name),
                         void *context);
     enum status (*free_bytes)(struct disk *disk, uint64_t *bytes_out);

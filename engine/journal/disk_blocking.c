@@ -156,8 +156,8 @@ static enum status blocking_read(struct disk *disk, int file, uint64_t offset, u
     return STATUS_OK;
 }
 
-/* Zeroes are written, not only reserved: an overwrite of written blocks changes no metadata, and is twice as fast to
-   sync as a write into reserved ones. */
+/* Zeroes are written, not only reserved: an overwrite of written blocks changes no metadata, and is
+ * twice as fast to sync as a write into reserved ones. */
 static enum status blocking_allocate(struct disk *disk, int file, uint64_t size)
 {
     uint64_t offset = 0;

@@ -1,8 +1,9 @@
 /*
- * disk_blocking.h: a disk over a real folder with plain pread, pwrite and fdatasync, for tools, start-up and tests.
+ * disk_blocking.h: a disk over a real folder with plain pread, pwrite and fdatasync, for tools,
+ * start-up and tests.
  *
- * submit does the work on the spot, so it blocks, against the rule of disk.h; its `done` runs from disk_blocking_step,
- * which the owner calls before journal_step.
+ * submit does the work on the spot, so it blocks, against the rule of disk.h; its `done` runs from
+ * disk_blocking_step, which the owner calls before journal_step.
  *
  * Owner:   one thread submits and steps; the blocking calls may come from any thread.
  * Memory:  one small object; no buffers.

@@ -1,15 +1,15 @@
 /*
  * entry.h: one committed change as bytes.
  *
- * An entry carries results, not requests: the new version, both images, the changed fields, the idempotency row and its
- * time, so that replay is a fold that reads no clock and evaluates nothing.
+ * An entry carries results, not requests: the new version, both images, the changed fields, the
+ * idempotency row and its time, so that replay is a fold that reads no clock and evaluates nothing.
  *
  * Layout (big-endian), ENTRY_HEADER_BYTES then the payload:
  *
  *     0  u32 size of the payload
  *     4  u64 XXH3_64 of the payload              written by the owner, once, on its own thread
- *    12  u64 sequence       \  filled in by the journal's writer when it takes the entry into a batch;
- *    20  u64 time_ms        /  zero until then
+ *    12  u64 sequence       \  filled in by the journal's writer when it takes the entry into a
+ *    20  u64 time_ms        /  batch; zero until then
  *    28  u32 shard-independent slot of the record (0-255), for readers that take only some slots
  *
  * Payload, ENTRY_PAYLOAD_FIXED_BYTES and then the parts whose sizes it gives, in this order:
@@ -19,9 +19,11 @@
  *     2  u16 size of collection, u16 of id, u16 of idempotency_key
  *     8  u64 version
  *    16  u32 size of changed, u32 of new_document, u32 of old_document
- *    28  collection, id, idempotency_key, the body hash (16 bytes if there is a key), changed, new and old document
+ *    28  collection, id, idempotency_key, the body hash (16 bytes if there is a key), changed, new
+ *        and old document
  *
- * The payload's checksum does not cover the header: the batch that holds the entry covers its header.
+ * The payload's checksum does not cover the header: the batch that holds the entry covers its
+ * header.
  *
  * Owner:  views point into the encoded bytes; nothing is allocated.
  * Tests:  tests/unit/engine/journal/, tests/fuzz/fuzz_entry.c.
@@ -48,8 +50,9 @@ enum entry_kind {
 
 struct entry {
     uint64_t sequence;
-    uint64_t
-        epoch; /* of the batch it stands in: not encoded, set by journal_reader_next (replay gives entity tags back) */
+    /* Of the batch it stands in, not in its bytes; journal_reader_next fills it (replay gives
+     * entity tags back). */
+    uint64_t epoch;
     uint64_t time_ms; /* Unix time; never falls within a journal */
     enum entry_kind kind;
     uint8_t slot;
@@ -68,7 +71,8 @@ struct entry {
 
 /* The size that entry_encode will need. */
 size_t entry_encoded_size(const struct entry *entry);
-/* Header and payload; sequence and time_ms are zero in the bytes. TOO_LARGE when they do not fit. */
+/* Header and payload; sequence and time_ms are zero in the bytes. TOO_LARGE when they do not
+ * fit. */
 MUST_USE enum status entry_encode(const struct entry *entry, struct writer *out);
 /* bytes is exactly one entry. DAMAGED when a length, the checksum or a kind is wrong. */
 MUST_USE enum status entry_decode(struct bytes bytes, struct entry *out);
@@ -76,7 +80,8 @@ MUST_USE enum status entry_decode(struct bytes bytes, struct entry *out);
 MUST_USE enum status entry_view(struct bytes bytes, struct entry *out);
 /* Whether the payload of an entry of bytes.size >= ENTRY_HEADER_BYTES has its size and checksum. */
 bool entry_is_whole(struct bytes bytes);
-/* Header and payload of the entry that begins at encoded, which has ENTRY_HEADER_BYTES at least; not verified. */
+/* Header and payload of the entry that begins at encoded, which has ENTRY_HEADER_BYTES at least;
+ * not verified. */
 size_t entry_stored_size(const uint8_t *encoded);
 void entry_stamp(uint8_t *encoded, uint64_t sequence, uint64_t time_ms);
 

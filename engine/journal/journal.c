@@ -120,3 +120,22 @@ bool journal_refusals_pass(uint64_t *shard_refusals, struct journal_commit *comm
     commit->refusals = *shard_refusals;
     return !refuse && !unaware;
 }
+
+enum status journal_fold(struct journal *journal, struct journal_reader *reader,
+                         enum status (*visit)(void *context, const struct entry *entry),
+                         void *context)
+{
+    for (;;) {
+        struct entry entry;
+        enum status status = journal_reader_next(journal, reader, &entry);
+        if (status == STATUS_NOT_FOUND) {
+            return STATUS_OK;
+        }
+        if (status == STATUS_OK) {
+            status = visit(context, &entry);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+}

@@ -1,23 +1,28 @@
 /*
- * journal.h: the log that is the write-ahead log, the change stream and the recovery source at once.
+ * journal.h: the log that is the write-ahead log, the change stream and the recovery source at
+ * once.
  *
- * An interface with several implementations (segment files, memory, faulty); a replicated log can take their place.
- * Rules that every implementation keeps:
+ * An interface with several implementations (segment files, memory, faulty); a replicated log can
+ * take their place. Rules that every implementation keeps:
  *   1. Nothing is visible to anyone before the commit's completion.
- *   2. Sequences are contiguous in the lane and start at 1; (epoch, sequence) is never given twice; time_ms never falls.
- *   3. Commits of one mailbox complete in the order of their submission. A commit may end OUTCOME_UNKNOWN (it may or may
- *      not be there after a restart): then the journal is read-only from there on. Or NOT_ACCEPTED (it is not there):
- *      because the journal is read-only, or because the disk is full, which may pass. What a shard submitted before it
- *      heard of such a refusal may build on the refused entry, so it is refused too: see journal_commit.refusals.
- *   4. journal_shard_committed(s) is moved on before journal_committed, and both before completions are posted.
+ *   2. Sequences are contiguous in the lane and start at 1; (epoch, sequence) is never given twice;
+ *      time_ms never falls.
+ *   3. Commits of one mailbox complete in the order of their submission. A commit may end
+ *      OUTCOME_UNKNOWN (it may or may not be there after a restart): then the journal is read-only
+ *      from there on. Or NOT_ACCEPTED (it is not there): because the journal is read-only, or
+ *      because the disk is full, which may pass. What a shard submitted before it heard of such a
+ *      refusal may build on the refused entry, so it is refused too: see journal_commit.refusals.
+ *   4. journal_shard_committed(s) is moved on before journal_committed, and both before completions
+ *      are posted.
  *
- * Owner:   one thread, the writer, opens, steps and closes. Any thread submits, reads the atomics, asks for a sync.
- *          A commit belongs to the journal from journal_submit until its message is received at reply_to.
- * Sleep:   the writer's thread announces its sleep on journal->inbox (mailbox_sleep_begin and _end); submitters ring its
- *          waker then. Whoever never announces sleep is never rung.
+ * Owner:   one thread, the writer, opens, steps and closes. Any thread submits, reads the atomics,
+ *          asks for a sync. A commit belongs to the journal from journal_submit until its message
+ *          is received at reply_to.
+ * Sleep:   the writer's thread announces its sleep on journal->inbox (mailbox_sleep_begin and
+ *          _end); submitters ring its waker then. Whoever never announces sleep is never rung.
  * Time:    journal_step is given the time; nothing here reads a clock.
- * Memory:  taken at open; at most journal_options.batch_bytes_max are in flight and as many gathering. A journal reader
- *          allocates its own buffers, for one batch.
+ * Memory:  taken at open; at most journal_options.batch_bytes_max are in flight and as many
+ *          gathering. A journal reader allocates its own buffers, for one batch.
  * Tests:   tests/unit/engine/journal/, tests/sim/.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_JOURNAL_H
@@ -37,7 +42,8 @@
 enum journal_durability {
     JOURNAL_SYNC,     /* complete when on stable storage */
     JOURNAL_INTERVAL, /* complete when written to the file; synced every interval_ns */
-    JOURNAL_NONE /* complete when written to the file; synced by the system, and before a store flush */
+    /* complete when written to the file; synced by the system, and before a store flush */
+    JOURNAL_NONE
 };
 
 struct journal_options {
@@ -51,11 +57,13 @@ struct journal_options {
     size_t batch_bytes_max; /* one write to the disk; twice this is taken as buffers */
     size_t entry_bytes_max; /* 0: ENTRY_BYTES_MAX; tests with small segments say less */
     uint32_t shard_count;
-    /* For tools: nothing is repaired or written, and no commits are taken. */
+    /* For tools: nothing is repaired or written, no commits are taken, and not only the tail but
+     * every batch is verified. */
     bool read_only;
     /* First start: the id of the new store. Ignored when the folder has a journal already. */
     struct store_id new_store_id;
-    /* Random, and never shown to anyone: keeps clients from storing what looks like a batch of the journal. As above. */
+    /* Random, and never shown to anyone: keeps clients from storing what looks like a batch of the
+     * journal. As above. */
     uint64_t new_store_secret;
     struct disk *disk;
     struct executor *executor; /* prepares and recycles segments; NULL: done on the spot */
@@ -74,8 +82,9 @@ struct journal_commit {
     struct mailbox *reply_to;
     uint32_t shard;
     struct bytes entry; /* from entry_encode; the caller's until completion */
-    /* In: the highest number this shard has received in a completion, 0 at first. Out: the shard's refusals so far. A
-       commit with a lower number than the shard has refusals was built without knowing of the last one. */
+    /* In: the highest number this shard has received in a completion, 0 at first. Out: the shard's
+     * refusals so far. A commit with a lower number than the shard has refusals was built without
+     * knowing of the last one. */
     uint64_t refusals;
     /* filled by the journal */
     enum status status;
@@ -122,10 +131,11 @@ struct journal_recovered {
     enum journal_tail tail;
     uint64_t end_offset; /* in end_file: where the accepted journal ended */
     char end_file[DISK_NAME_BYTES_MAX];
-    uint64_t epochs; /* how many there have been, as far as is known */
+    uint64_t epochs;
 };
 
-/* Blocking; for start-up, tools and store threads: one thread at a time per reader. Implementations embed it. */
+/* Blocking; for start-up, tools and store threads: one thread at a time per reader. Implementations
+ * embed it. */
 struct journal_reader {
     struct journal_problem problem; /* filled when a call returned DAMAGED */
 };
@@ -153,8 +163,9 @@ struct journal {
     _Atomic uint64_t committed; /* the last committed sequence; 0: none yet */
     _Atomic uint64_t durable;   /* the last sequence on stable storage */
     _Atomic uint64_t shard_committed[SHARD_COUNT_MAX];
-    /* enum status: why admission should take no writes now, or 0. BUSY: under the disk reserve; what is submitted all
-       the same is still taken. DISK_FULL: no room for the next segment; what is submitted is NOT_ACCEPTED. */
+    /* enum status: why admission should take no writes now, or 0. BUSY: under the disk reserve;
+     * what is submitted all the same is still taken. DISK_FULL: no room for the next segment; what
+     * is submitted is NOT_ACCEPTED. */
     _Atomic uint32_t refusing;
     _Atomic bool read_only;        /* a write or a sync failed; only a restart ends it */
     _Atomic uint64_t queued_bytes; /* submitted and not yet complete, for admission */
@@ -164,17 +175,20 @@ struct journal {
     uint64_t epoch; /* of this run; constant after open */
 };
 
-/* Segment files on options->disk: recovers what is there. On failure *out is NULL and *problem says why. */
+/* Segment files on options->disk: recovers what is there. On failure *out is NULL and *problem says
+ * why. */
 MUST_USE enum status journal_segments_open(const struct journal_options *options,
                                            const uint64_t *persisted_sequence, /* per shard */
                                            struct journal **out, struct journal_problem *problem);
 /* Only for a journal from journal_segments_open. */
 struct journal_recovered journal_segments_recovered(const struct journal *journal);
 
-/* The same: as if the process died now. Frees everything and writes nothing; for tests and tools. */
+/* The same: as if the process died now. Frees everything and writes nothing; for tests and
+ * tools. */
 void journal_segments_abandon(struct journal *journal);
 
-/* In memory, for tests: keeps everything, loses it when closed. A commit completes in the next step. */
+/* In memory, for tests: keeps everything, loses it when closed. A commit completes in the next
+ * step. */
 MUST_USE enum status journal_memory_open(const struct journal_options *options,
                                          struct journal **out);
 
@@ -189,8 +203,9 @@ static inline void journal_sync_submit(struct journal *journal, struct journal_s
     journal->vtable->sync(journal, sync);
 }
 
-/* The writer's turn: takes what was submitted, completes what the disk finished, starts the next batch. Returns the
-   time at which it wants to run again though nothing happens (UINT64_MAX: never). */
+/* The writer's turn: takes what was submitted, completes what the disk finished, starts the next
+ * batch. Returns the time at which it wants to run again though nothing happens (UINT64_MAX:
+ * never). */
 static inline uint64_t journal_step(struct journal *journal, uint64_t now_ns, uint64_t wall_ms)
 {
     return journal->vtable->step(journal, now_ns, wall_ms);
@@ -202,8 +217,8 @@ static inline bool journal_idle(const struct journal *journal)
     return journal->vtable->idle(journal);
 }
 
-/* Any thread. Segments wholly below needed_from_sequence and outside retention may go; a lower number than before is
-   ignored. Until the first call nothing goes. */
+/* Any thread. Segments wholly below needed_from_sequence and outside retention may go; a lower
+ * number than before is ignored. Until the first call nothing goes. */
 static inline void journal_retain(struct journal *journal, uint64_t needed_from_sequence)
 {
     journal->vtable->retain(journal, needed_from_sequence);
@@ -224,8 +239,9 @@ static inline uint64_t journal_shard_committed(const struct journal *journal, ui
     return atomic_load_explicit(&journal->shard_committed[shard], memory_order_acquire);
 }
 
-/* Any thread. OK, or POSITION_EXPIRED: another store, a tail that was lost, an epoch too old to be known. The future of
-   this epoch is INVALID. Whether its entries can still be read is journal_reader_create's to say. */
+/* Any thread. OK, or POSITION_EXPIRED: another store, a tail that was lost, an epoch too old to be
+ * known. The future of this epoch is INVALID. Whether its entries can still be read is
+ * journal_reader_create's to say. */
 MUST_USE static inline enum status journal_position_check(const struct journal *journal,
                                                           const struct position *position)
 {
@@ -238,15 +254,17 @@ static inline void journal_statistics_read(const struct journal *journal,
     journal->vtable->statistics(journal, out);
 }
 
-/* Any thread. POSITION_EXPIRED when from_sequence was trimmed. Reads what is committed at the time of each call. */
+/* Any thread. POSITION_EXPIRED when from_sequence was trimmed. Reads what is committed at the time
+ * of each call. */
 MUST_USE static inline enum status
 journal_reader_create(struct journal *journal, uint64_t from_sequence, struct journal_reader **out)
 {
     return journal->vtable->reader_create(journal, from_sequence, out);
 }
 
-/* The next entry, whose views are valid until the next call. NOT_FOUND at the end (a later call may find more);
-   POSITION_EXPIRED when it was trimmed meanwhile; DAMAGED with the place in reader->problem. */
+/* The next entry, whose views are valid until the next call. NOT_FOUND at the end (a later call may
+ * find more); POSITION_EXPIRED when it was trimmed meanwhile; DAMAGED with the place in
+ * reader->problem. */
 MUST_USE static inline enum status
 journal_reader_next(struct journal *journal, struct journal_reader *reader, struct entry *entry_out)
 {
@@ -258,8 +276,14 @@ static inline void journal_reader_destroy(struct journal *journal, struct journa
     journal->vtable->reader_destroy(reader);
 }
 
-/* A clean end: nothing in flight (journal_idle), all synced, the epoch goes on at the next start. Frees the journal;
-   its readers are gone by then, and no other thread uses it. Blocks. */
+/* Calls visit for each entry from the reader's place to the end; stops at the first status that is
+ * not OK. */
+MUST_USE enum status journal_fold(struct journal *journal, struct journal_reader *reader,
+                                  enum status (*visit)(void *context, const struct entry *entry),
+                                  void *context);
+
+/* A clean end: nothing in flight (journal_idle), all synced, the epoch goes on at the next start.
+ * Frees the journal; its readers are gone by then, and no other thread uses it. Blocks. */
 static inline void journal_close(struct journal *journal)
 {
     journal->vtable->close(journal);

@@ -1,19 +1,21 @@
 /*
- * journal_internal.h: what the implementations of the journal share: the way of a commit from its submitter to the
- * writer and back. Only engine/journal and tests/support include it.
+ * journal_internal.h: what the implementations of the journal share: the way of a commit from its
+ * submitter to the writer and back. Only engine/journal and tests/support include it.
  *
- * A commit travels in its own message. On the way in, `receive` is the writer's and the submitter's waits in `reply`;
- * on the way back they change places again.
+ * A commit travels in its own message. On the way in, `receive` is the writer's and the submitter's
+ * waits in `reply`; on the way back they change places again.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_JOURNAL_INTERNAL_H
 #define FRESHET_ENGINE_JOURNAL_JOURNAL_INTERNAL_H
 
 #include "engine/journal/journal.h"
 
-/* Mailboxes with a chain of completions at once; more than threads, so that it never overflows in practice. */
+/* Mailboxes with a chain of completions at once; more than threads, so that it never overflows in
+ * practice. */
 #define JOURNAL_CHAINS_MAX (THREAD_COUNT_MAX + 1)
 
-/* Completions of one batch, chained by mailbox, so that each receiver is posted to and rung once. */
+/* Completions of one batch, chained by mailbox, so that each receiver is posted to and rung
+ * once. */
 struct journal_replies {
     struct {
         struct mailbox *mailbox;
@@ -50,7 +52,16 @@ void journal_sync_reply(struct journal_replies *replies, struct journal_sync *sy
                         enum status status, uint64_t durable_sequence);
 void journal_replies_post(struct journal_replies *replies);
 
-/* The rule of journal_commit.refusals: true when this commit may be taken; else it is counted as refused. */
+/* The rule of journal_commit.refusals: true when this commit may be taken; else it is counted as
+ * refused. */
 bool journal_refusals_pass(uint64_t *shard_refusals, struct journal_commit *commit, bool refuse);
+
+/* For the faulty journal of the tests, which keeps its entries in one in memory: adds an entry
+ * without a commit and returns its time, or 0 when memory is full; and makes what was added
+ * visible. */
+uint64_t journal_memory_append(struct journal *journal, struct bytes entry, uint64_t wall_ms);
+void journal_memory_publish(struct journal *journal);
+enum status journal_memory_reader_next(struct journal_reader *reader, struct entry *entry_out);
+void journal_memory_reader_destroy(struct journal_reader *reader);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * memory.c: the journal of tests. Entries are kept in chunks that never move, so that a reader on another thread reads
- * what `committed` covers without a lock.
+ * memory.c: the journal of tests. Entries are kept in chunks that never move, so that a reader on
+ * another thread reads what `committed` covers without a lock.
  */
 #include <stdlib.h>
 
@@ -9,6 +9,11 @@
 
 #define CHUNK_ENTRIES 4096u
 #define CHUNKS_MAX    (1u << 14)
+
+struct memory_entry {
+    uint8_t *encoded;
+    uint64_t epoch;
+};
 
 struct memory_journal {
     struct journal base;
@@ -19,7 +24,7 @@ struct memory_journal {
     uint64_t batches;
     uint64_t needed_from; /* only counted: this journal forgets nothing */
     struct journal_replies replies;
-    uint8_t **chunks[CHUNKS_MAX]; /* of CHUNK_ENTRIES encoded entries each */
+    struct memory_entry *chunks[CHUNKS_MAX]; /* of CHUNK_ENTRIES each */
 };
 
 struct memory_reader {
@@ -33,19 +38,47 @@ static struct memory_journal *memory_of(struct journal *journal)
     return CONTAINER_OF(journal, struct memory_journal, base);
 }
 
-/* The slot for the next entry, or NULL when the journal is full or memory is. */
-static uint8_t **memory_next_slot(struct memory_journal *memory)
+/* The place of the next entry, or NULL when the journal is full or memory is. */
+static struct memory_entry *memory_next_entry(struct memory_journal *memory)
 {
     uint64_t chunk = memory->last_sequence / CHUNK_ENTRIES;
     if (chunk >= CHUNKS_MAX) {
         return NULL;
     }
     if (memory->chunks[chunk] == NULL) {
-        memory->chunks[chunk] = calloc(CHUNK_ENTRIES, sizeof(uint8_t *));
+        memory->chunks[chunk] = calloc(CHUNK_ENTRIES, sizeof(struct memory_entry));
     }
     return memory->chunks[chunk] == NULL
                ? NULL
                : &memory->chunks[chunk][memory->last_sequence % CHUNK_ENTRIES];
+}
+
+uint64_t journal_memory_append(struct journal *journal, struct bytes entry, uint64_t wall_ms)
+{
+    struct memory_journal *memory = memory_of(journal);
+    struct memory_entry *place = memory_next_entry(memory);
+    uint8_t *copy = place == NULL ? NULL : malloc(entry.size);
+    if (copy == NULL) {
+        return 0;
+    }
+    ASSERT(entry_stored_size(entry.data) == entry.size);
+    memcpy(copy, entry.data, entry.size);
+    *place = (struct memory_entry){.encoded = copy, .epoch = journal->epoch};
+    memory->last_sequence++;
+    if (memory->last_time_ms < wall_ms) {
+        memory->last_time_ms = wall_ms;
+    }
+    entry_stamp(copy, memory->last_sequence, memory->last_time_ms);
+    memory->bytes += entry.size;
+    return memory->last_time_ms;
+}
+
+void journal_memory_publish(struct journal *journal)
+{
+    struct memory_journal *memory = memory_of(journal);
+    memory->batches += memory->last_sequence > journal_committed(journal) ? 1 : 0;
+    atomic_store_explicit(&journal->committed, memory->last_sequence, memory_order_release);
+    atomic_store_explicit(&journal->durable, memory->last_sequence, memory_order_release);
 }
 
 /* Runs from the step's mailbox_deliver: an entry is committed as soon as it is taken. */
@@ -53,26 +86,19 @@ static void memory_take_commit(struct message *message)
 {
     struct journal_commit *commit = journal_commit_of(message);
     struct memory_journal *memory = memory_of(commit->journal);
-    uint8_t **slot = memory_next_slot(memory);
-    uint8_t *copy = slot == NULL ? NULL : malloc(commit->entry.size);
-    if (copy == NULL || atomic_load(&memory->base.read_only)) {
-        free(copy);
+    bool taken = false;
+    if (!atomic_load(&memory->base.read_only)) {
+        uint64_t before = memory->last_sequence;
+        commit->time_ms = journal_memory_append(&memory->base, commit->entry, memory->wall_ms);
+        taken = memory->last_sequence > before;
+    }
+    if (!taken) {
         atomic_store(&memory->base.read_only, true);
         journal_commit_reply(&memory->replies, commit, STATUS_NOT_ACCEPTED);
         return;
     }
-    ASSERT(entry_stored_size(commit->entry.data) == commit->entry.size);
-    memcpy(copy, commit->entry.data, commit->entry.size);
-    *slot = copy;
-    memory->last_sequence++;
-    if (memory->last_time_ms < memory->wall_ms) {
-        memory->last_time_ms = memory->wall_ms;
-    }
-    entry_stamp(copy, memory->last_sequence, memory->last_time_ms);
-    memory->bytes += commit->entry.size;
     commit->epoch = memory->base.epoch;
     commit->sequence = memory->last_sequence;
-    commit->time_ms = memory->last_time_ms;
     atomic_store_explicit(&memory->base.shard_committed[commit->shard], commit->sequence,
                           memory_order_release);
     journal_commit_reply(&memory->replies, commit, STATUS_OK);
@@ -100,12 +126,8 @@ static uint64_t memory_step(struct journal *journal, uint64_t now_ns, uint64_t w
     struct memory_journal *memory = memory_of(journal);
     (void)now_ns;
     memory->wall_ms = wall_ms;
-    uint64_t before = memory->last_sequence;
     mailbox_deliver(&journal->inbox);
-    ASSERT(memory->last_sequence >= before);
-    memory->batches += memory->last_sequence > before ? 1 : 0;
-    atomic_store_explicit(&journal->committed, memory->last_sequence, memory_order_release);
-    atomic_store_explicit(&journal->durable, memory->last_sequence, memory_order_release);
+    journal_memory_publish(journal);
     journal_replies_post(&memory->replies);
     return UINT64_MAX;
 }
@@ -157,7 +179,7 @@ static enum status memory_reader_create(struct journal *journal, uint64_t from_s
     return STATUS_OK;
 }
 
-static enum status memory_reader_next(struct journal_reader *base, struct entry *entry_out)
+enum status journal_memory_reader_next(struct journal_reader *base, struct entry *entry_out)
 {
     struct memory_reader *reader = CONTAINER_OF(base, struct memory_reader, base);
     const struct memory_journal *memory = reader->journal;
@@ -165,15 +187,17 @@ static enum status memory_reader_next(struct journal_reader *base, struct entry 
         return STATUS_NOT_FOUND;
     }
     uint64_t index = reader->next_sequence - 1;
-    const uint8_t *encoded = memory->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
-    ASSERT(encoded != NULL);
+    const struct memory_entry *entry =
+        &memory->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
+    ASSERT(entry->encoded != NULL);
     reader->next_sequence++;
-    enum status status = entry_decode(bytes_of(encoded, entry_stored_size(encoded)), entry_out);
-    entry_out->epoch = memory->base.epoch;
+    size_t size = entry_stored_size(entry->encoded);
+    enum status status = entry_decode(bytes_of(entry->encoded, size), entry_out);
+    entry_out->epoch = entry->epoch;
     return status;
 }
 
-static void memory_reader_destroy(struct journal_reader *base)
+void journal_memory_reader_destroy(struct journal_reader *base)
 {
     free(CONTAINER_OF(base, struct memory_reader, base));
 }
@@ -184,7 +208,7 @@ static void memory_close(struct journal *journal)
     ASSERT(memory_idle(journal));
     for (uint32_t chunk = 0; chunk < CHUNKS_MAX && memory->chunks[chunk] != NULL; chunk++) {
         for (uint32_t i = 0; i < CHUNK_ENTRIES; i++) {
-            free(memory->chunks[chunk][i]);
+            free(memory->chunks[chunk][i].encoded);
         }
         free(memory->chunks[chunk]);
     }
@@ -200,8 +224,8 @@ static const struct journal_vtable memory_vtable = {
     .position_check = memory_position_check,
     .statistics = memory_statistics,
     .reader_create = memory_reader_create,
-    .reader_next = memory_reader_next,
-    .reader_destroy = memory_reader_destroy,
+    .reader_next = journal_memory_reader_next,
+    .reader_destroy = journal_memory_reader_destroy,
     .close = memory_close,
 };
 

@@ -6,8 +6,9 @@
 #include "protocol/base/assert.h"
 
 /*
- * The bytes under the text: u8 version, 16 bytes store id, u64 epoch, u64 sequence, and the first 6 bytes of the
- * XXH3_64 of those. 39 bytes are 52 digits exactly, so there is no padding and only one text for each position.
+ * The bytes under the text: u8 version, 16 bytes store id, u64 epoch, u64 sequence, and the first 6
+ * bytes of the XXH3_64 of those. 39 bytes are 52 digits exactly, so there is no padding and only
+ * one text for each position.
  */
 #define POSITION_VERSION        1
 #define POSITION_CHECKED_BYTES  (1 + 16 + 8 + 8)

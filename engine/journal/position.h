@@ -1,8 +1,9 @@
 /*
  * position.h: where a reader is in the journal, and the token by which clients name it.
  *
- * To clients a position is opaque: base64url without padding over a version byte, the store id, the epoch and a sequence
- * per lane (one lane on one machine), with a checksum so that a typing error is an error and not another position.
+ * To clients a position is opaque: base64url without padding over a version byte, the store id, the
+ * epoch and a sequence per lane (one lane on one machine), with a checksum so that a typing error
+ * is an error and not another position.
  *
  * Owner:  plain values; nothing is allocated.
  * Tests:  tests/unit/engine/journal/, tests/fuzz/fuzz_position.c.

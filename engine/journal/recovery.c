@@ -98,8 +98,9 @@ static void segment_info_fill(struct segment_info *info, const struct segment_he
                                   .file_bytes = file_bytes};
 }
 
-/* Reads the header of every file. The last file may be one that was prepared and not yet used; no other may lack its
-   header, because a header is on stable storage before anything else is written into or after its segment. */
+/* Reads the header of every file. The last file may be one that was prepared and not yet used; no
+ * other may lack its header, because a header is on stable storage before anything else is written
+ * into or after its segment. */
 static enum status scan_headers(struct recovery *recovery, struct segment_view *view,
                                 struct journal_problem *problem)
 {
@@ -139,7 +140,8 @@ static enum status scan_headers(struct recovery *recovery, struct segment_view *
 
 /* ---- the chain of batches ---- */
 
-/* Follows the chain through the segment at recovery->tail. OK at its end, which is at recovery->tail_offset. */
+/* Follows the chain through the segment at recovery->tail. OK at its end, which is at
+ * recovery->tail_offset. */
 static enum status walk_segment(struct recovery *recovery, struct segment_view *view,
                                 struct journal_problem *problem)
 {
@@ -173,7 +175,8 @@ static enum status walk_segment(struct recovery *recovery, struct segment_view *
                       "the segment cannot be read");
 }
 
-/* Finds the end of the journal: everything up to the newest durable_through is whole, or it is damage. */
+/* Finds the end of the journal: everything up to the newest durable_through is whole, or it is
+ * damage. */
 static enum status walk(struct recovery *recovery, const struct recovery_options *options,
                         struct segment_view *view, struct journal_problem *problem)
 {
@@ -217,7 +220,8 @@ static enum status damaged_at_end(const struct recovery *recovery, struct journa
     "the batch here is damaged, and later data says that it was on stable storage, so it is not "  \
     "the torn end of a crash; restore the folder from a backup"
 
-/* Looks for batches in a segment from offset on: the chain does not reach them, but they say what was durable. */
+/* Looks for batches in a segment from offset on: the chain does not reach them, but they say what
+ * was durable. */
 static enum status search_segment(struct recovery *recovery, struct segment_view *view,
                                   uint64_t number, uint64_t offset, struct journal_problem *problem)
 {

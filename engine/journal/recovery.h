@@ -1,16 +1,19 @@
 /*
- * recovery.h: what a folder of segments holds, where its journal ends, and how it is made ready to go on.
+ * recovery.h: what a folder of segments holds, where its journal ends, and how it is made ready to
+ * go on.
  *
- * The scan changes nothing. It starts at the newest segment of which all before is known to be on stable storage,
- * follows the chain of batches to the first one that is not whole, and then decides what that one is:
+ * The scan changes nothing. It starts at the newest segment of which all before is known to be on
+ * stable storage, follows the chain of batches to the first one that is not whole, and then decides
+ * what that one is:
  *
  *     torn      nothing says that it was ever on stable storage; the journal ends before it
- *     damage    a later header's durable_through, or the persisted position of a shard's store, covers it
+ *     damage    a later header's durable_through, or a store's persisted position, covers it
  *
- * The repair removes what came after the end, copies the accepted part of the last segment into a fresh file (blocks
- * that were written but never synced may yet be lost; a copy that was synced is not) and opens a new epoch in it; all
- * of that is on stable storage when it returns, and a crash at any point of it leaves the same journal to recover.
- * After a clean stop nothing can be torn: the run goes on in place, in the same epoch.
+ * The repair removes what came after the end, copies the accepted part of the last segment into a
+ * fresh file (blocks that were written but never synced may yet be lost; a copy that was synced is
+ * not) and opens a new epoch in it; all of that is on stable storage when it returns, and a crash
+ * at any point of it leaves the same journal to recover. After a clean stop nothing can be torn:
+ * the run goes on in place, in the same epoch.
  *
  * Owner:     one thread, at start-up; blocks.
  * Memory:    the table of segments; the caller takes it over.

@@ -17,8 +17,9 @@ static enum status repair_failed(struct journal_problem *problem, enum status st
                                    : "the segment cannot be written; see to the disk");
 }
 
-/* Writes the mark of a new run at active->offset and moves on past it. Everything before is on stable storage when
-   this mark is: whoever calls this syncs, or exchanges files, only after what comes before is written. */
+/* Writes the mark of a new run at active->offset and moves on past it. Everything before is on
+ * stable storage when this mark is: whoever calls this syncs, or exchanges files, only after what
+ * comes before is written. */
 static enum status write_opened(struct recovery_active *active, struct disk *disk,
                                 uint64_t last_sequence)
 {
@@ -90,7 +91,8 @@ static enum status copy_batches(const struct recovery_active *active, struct dis
     return status;
 }
 
-/* A fresh file under a name of its own, complete and synced, takes the segment's name in one step. */
+/* A fresh file under a name of its own, complete and synced, takes the segment's name in one
+ * step. */
 static enum status write_segment(struct recovery *recovery, struct recovery_active *active,
                                  uint64_t copied_end)
 {
@@ -132,7 +134,8 @@ static enum status remove_file(struct disk *disk, const char *name)
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-/* Each removal is on stable storage before the next, so that no crash leaves a gap between two numbers. */
+/* Each removal is on stable storage before the next, so that no crash leaves a gap between two
+ * numbers. */
 static enum status remove_segment(struct disk *disk, uint64_t number)
 {
     char name[SEGMENT_NAME_BYTES];
@@ -213,7 +216,8 @@ static enum status repair_new(struct recovery *recovery, const struct journal_op
     return status;
 }
 
-/* The header of the last segment as it will be: its own place in the journal, and the newest knowledge of epochs. */
+/* The header of the last segment as it will be: its own place in the journal, and the newest
+ * knowledge of epochs. */
 static void next_header(const struct recovery *recovery, const struct journal_options *options,
                         bool new_epoch, struct segment_header *out)
 {

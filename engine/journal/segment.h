@@ -4,22 +4,25 @@
  *     0 ............ 4096 ............................................ segment_bytes
  *     | header block | batch | batch | batch |  zeroes, or what a recycled file held before
  *
- * A batch begins at a multiple of SEGMENT_BLOCK_BYTES, so that recovery can search on past a bad length, and is one
- * write to the disk:
+ * A batch begins at a multiple of SEGMENT_BLOCK_BYTES, so that recovery can search on past a bad
+ * length, and is one write to the disk:
  *
  *     0  u32 magic
  *     4  u16 kind, u16 count of entries
  *     8  u64 epoch
- *    16  u64 first_sequence           of its entries; for a batch without entries the next one to be given
- *    24  u64 durable_through          all up to this sequence was on stable storage when the batch was written
- *    32  u64 previous_checksum        the header checksum of the batch before it: batches are a chain
- *    40  u32 length, u32 stored_bytes header and entries; the same with the padding up to the next batch
- *    48  u64 content_checksum         of the entries' headers, each seeded with the one before; they hold their payloads' checksums
- *    56  u64 header_checksum          of the 56 bytes before, under a seed made of secret, store, segment and epoch
+ *    16  u64 first_sequence       of its entries; without entries, the next one to be given
+ *    24  u64 durable_through      all up to it was on stable storage when this was written
+ *    32  u64 previous_checksum    the header checksum of the batch before: a chain
+ *    40  u32 length               of header and entries
+ *    44  u32 stored_bytes         the same with the padding up to the next batch
+ *    48  u64 content_checksum     of the entries' headers, each seeded with the one before;
+ *                                 they hold the checksums of their payloads
+ *    56  u64 header_checksum      of these 56 bytes; see batch_seed
  *    64  entries
  *
- * The seed is why recycled bytes never validate: they were written under another segment number. The secret never
- * leaves the data directory, so that no client can store a document that looks like a batch.
+ * The seed is why recycled bytes never validate: they were written under another segment number.
+ * The secret never leaves the data directory, so that no client can store a document that looks
+ * like a batch.
  *
  * Owner:  plain values and bytes of the caller.
  * Tests:  tests/unit/engine/journal/test_segment.c, tests/fuzz/fuzz_segment.c.
@@ -90,8 +93,8 @@ bool segment_name_parse(const char *name, uint64_t *number_out);
 
 void segment_header_encode(const struct segment_header *header,
                            uint8_t block_out[SEGMENT_HEADER_BYTES]);
-/* OK; NOT_FOUND when this is not a whole header of that segment (zeroes, torn, recycled); UNSUPPORTED when it is one
-   of another format version. */
+/* OK; NOT_FOUND when this is not a whole header of that segment (zeroes, torn, recycled);
+ * UNSUPPORTED when it is one of another format version. */
 MUST_USE enum status segment_header_decode(const uint8_t block[SEGMENT_HEADER_BYTES],
                                            uint64_t number, struct segment_header *out);
 /* Notes the end of an epoch; forgets the oldest when there is no more room. */
@@ -99,7 +102,8 @@ void segment_header_epoch_push(struct segment_header *header, struct epoch_end e
 
 /* The seed of the header checksums in a segment. */
 uint64_t batch_seed(const struct segment_store *store, uint64_t number, uint64_t epoch);
-/* Writes the header; returns its checksum, which the next batch names. header->header_checksum is not read. */
+/* Writes the header; returns its checksum, which the next batch names. header->header_checksum is
+ * not read. */
 uint64_t batch_header_encode(const struct batch_header *header, uint64_t seed,
                              uint8_t at[BATCH_HEADER_BYTES]);
 /* OK or NOT_FOUND; says nothing about the entries. */
@@ -108,7 +112,8 @@ MUST_USE enum status batch_header_decode(const uint8_t at[BATCH_HEADER_BYTES],
                                          struct batch_header *out);
 /* The content checksum with one more entry; it is 0 for none. */
 uint64_t batch_content_add(uint64_t content_checksum, const uint8_t *encoded);
-/* batch is header->length bytes. Checks every entry and its payload; DAMAGED when anything is not as it was written. */
+/* batch is header->length bytes. Checks every entry and its payload; DAMAGED when anything is not
+ * as it was written. */
 MUST_USE enum status batch_verify(struct bytes batch, const struct batch_header *header,
                                   uint64_t *last_time_ms_out);
 

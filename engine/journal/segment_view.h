@@ -1,6 +1,6 @@
 /*
- * segment_view.h: batches of one segment file, read in large pieces. Used by recovery, by the journal's reader, and by
- * tools. Only engine/journal includes it.
+ * segment_view.h: batches of one segment file, read in large pieces. Used by recovery, by the
+ * journal's reader, and by tools. Only engine/journal includes it.
  *
  * Owner:     one thread at a time.
  * Memory:    one buffer, which grows to the largest batch that is read.
@@ -23,7 +23,8 @@ struct segment_view {
     size_t loaded_bytes;
 };
 
-/* Opens the segment's file; a file that was open before is closed. store may be filled after this call. */
+/* Opens the segment's file; a file that was open before is closed. store may be filled after this
+ * call. */
 MUST_USE enum status segment_view_open(struct segment_view *view, struct disk *disk,
                                        uint64_t number);
 /* Closes the file and frees the buffer. */
@@ -36,8 +37,8 @@ MUST_USE enum status segment_view_header(struct segment_view *view, struct segme
 /* Only the header of a batch; NOT_FOUND when none begins there. */
 MUST_USE enum status segment_view_peek(struct segment_view *view, uint64_t offset,
                                        struct batch_header *header_out);
-/* A whole, verified batch; valid until the next call. NOT_FOUND: no batch begins there. DAMAGED: one does, and its
-   entries are not what was written. */
+/* A whole, verified batch; valid until the next call. NOT_FOUND: no batch begins there. DAMAGED:
+ * one does, and its entries are not what was written. */
 MUST_USE enum status segment_view_batch(struct segment_view *view, uint64_t offset,
                                         struct batch_header *header_out, struct bytes *batch_out,
                                         uint64_t *last_time_ms_out);

@@ -7,11 +7,12 @@
  *           -> seal: header and checksum; write submitted; the other buffer gathers
  *           -> finish: committed, durable, completions posted
  *
- * A commit that finds the gathering buffer full waits in `queue`. A batch that does not fit into the segment first rolls:
- * the header of the next segment, prepared ahead, is written and durable before any batch is written into it.
+ * A commit that finds the gathering buffer full waits in `queue`. A batch that does not fit into
+ * the segment first rolls: the header of the next segment, prepared ahead, is written and durable
+ * before any batch is written into it.
  *
- * Two operations are in flight at most: one write (a batch or a header), and one sync. One upkeep job at most is on the
- * executor; it prepares, recycles and removes files, and asks for free space.
+ * Two operations are in flight at most: one write (a batch or a header), and one sync. One upkeep
+ * job at most is on the executor; it prepares, recycles and removes files, and asks for free space.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_SEGMENTS_INTERNAL_H
 #define FRESHET_ENGINE_JOURNAL_SEGMENTS_INTERNAL_H
@@ -145,8 +146,8 @@ void segments_take_sync(struct message *message);
 void segments_turn(struct segments *segments);
 /* Starts a sync of all that is committed, unless one runs; then another follows it. */
 void segments_sync_start(struct segments *segments);
-/* Syncs and writes the mark of a clean stop, blocking, when nothing is in flight. Without the mark (a failure, or no
-   room) the next start opens a new epoch, and that is all. */
+/* Syncs and writes the mark of a clean stop, blocking, when nothing is in flight. Without the mark
+ * (a failure, or no room) the next start opens a new epoch, and that is all. */
 void segments_write_clean(struct segments *segments);
 
 /* segments_upkeep.c */

@@ -5,9 +5,10 @@
 #include "protocol/base/assert.h"
 
 /*
- * A reader has a file handle and a buffer of its own. While a call reads from a file, the file's segment is pinned in
- * the table, so that it is not recycled under the read; between calls nothing is pinned, so that a reader that is
- * never moved on holds nothing back: it finds its segment gone, and says so.
+ * A reader has a file handle and a buffer of its own. While a call reads from a file, the file's
+ * segment is pinned in the table, so that it is not recycled under the read; between calls nothing
+ * is pinned, so that a reader that is never moved on holds nothing back: it finds its segment gone,
+ * and says so.
  */
 struct segments_reader {
     struct journal_reader base;
@@ -20,6 +21,7 @@ struct segments_reader {
     /* Entries of the current batch that are still to come. */
     struct reader entries;
     uint32_t entries_left;
+    uint64_t entries_epoch;
 };
 
 static struct segments_reader *reader_of_base(struct journal_reader *base)
@@ -27,8 +29,8 @@ static struct segments_reader *reader_of_base(struct journal_reader *base)
     return CONTAINER_OF(base, struct segments_reader, base);
 }
 
-/* The segment that holds the sequence, pinned. POSITION_EXPIRED when it is no longer there; NOT_FOUND when
-   nothing ever was. */
+/* The segment that holds the sequence, pinned. POSITION_EXPIRED when it is no longer there;
+ * NOT_FOUND when nothing ever was. */
 static enum status table_pin(struct segments *segments, uint64_t sequence,
                              struct segment_info *info_out)
 {
@@ -116,7 +118,8 @@ static enum status reader_find(struct segments_reader *reader)
 {
     ASSERT(reader->offset_sequence <= reader->next_sequence);
     for (;;) {
-        /* What the buffer holds beyond what was committed when it was filled may have been written since. */
+        /* What the buffer holds beyond what was committed when it was filled may have been written
+         * since. */
         if (reader->offset_sequence > reader->seen_committed) {
             reader->seen_committed = journal_committed(&reader->segments->base);
             segment_view_forget(&reader->view);
@@ -134,6 +137,7 @@ static enum status reader_find(struct segments_reader *reader)
                 reader->entries = reader_of(batch);
                 (void)reader_take(&reader->entries, BATCH_HEADER_BYTES);
                 reader->entries_left = header.count;
+                reader->entries_epoch = header.epoch;
             }
         }
         if (status == STATUS_NOT_FOUND || status == STATUS_DAMAGED) {
@@ -187,6 +191,7 @@ enum status segments_reader_next(struct journal_reader *base, struct entry *entr
         size_t size = entry_stored_size(reader->entries.data + reader->entries.offset);
         enum status status = entry_view(reader_bytes(&reader->entries, size), entry_out);
         ASSERT(status == STATUS_OK); /* the batch was verified, entry by entry */
+        entry_out->epoch = reader->entries_epoch;
         if (entry_out->sequence == reader->next_sequence) {
             reader->next_sequence++;
             return STATUS_OK;

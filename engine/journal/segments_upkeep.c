@@ -30,8 +30,8 @@ bool segments_table_append(struct segments *segments, const struct segment_info 
     return appended;
 }
 
-/* How many of the oldest segments nobody needs: below what the stores need, outside retention, not being read. The
-   active one always stays. */
+/* How many of the oldest segments nobody needs: below what the stores need, outside retention, not
+ * being read. The active one always stays. */
 static uint32_t table_unneeded(const struct segments *segments)
 {
     uint64_t needed_from = atomic_load_explicit(&segments->needed_from, memory_order_acquire);
@@ -73,8 +73,8 @@ static void retention_run(struct segments *segments)
 
 /* ---- the job, on a store thread ---- */
 
-/* Gives the file of a released segment the new name. Its old bytes validate under no other number. NOT_FOUND: it
-   cannot be used, and is gone. */
+/* Gives the file of a released segment the new name. Its old bytes validate under no other number.
+ * NOT_FOUND: it cannot be used, and is gone. */
 static enum status job_recycle(struct segments_upkeep *upkeep, struct disk *disk, uint64_t size,
                                const char *name)
 {
@@ -119,7 +119,8 @@ static enum status job_create(struct segments_upkeep *upkeep, struct disk *disk,
         status = disk->vtable->rename(disk, RECOVERY_PREPARE_NAME, name);
     }
     if (status != STATUS_OK) {
-        /* What was taken of a full disk is given back; a failure of that leaves a file that the next start removes. */
+        /* What was taken of a full disk is given back; a failure of that leaves a file that the
+         * next start removes. */
         disk->vtable->close(disk, file);
         (void)disk->vtable->remove(disk, RECOVERY_PREPARE_NAME);
         return status;

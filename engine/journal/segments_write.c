@@ -113,7 +113,8 @@ void segments_take_commit(struct message *message)
 
 /* ---- completing ---- */
 
-/* Replies to all commits of a batch: as they were judged when they were taken, or, if it failed, with status. */
+/* Replies to all commits of a batch: as they were judged when they were taken, or, if it failed,
+ * with status. */
 static void batch_reply(struct segments *segments, struct segment_batch *batch, enum status status)
 {
     for (struct message *message = chain_pop(&batch->first); message != NULL;
@@ -129,8 +130,8 @@ static void batch_reply(struct segments *segments, struct segment_batch *batch, 
     batch_reset(batch);
 }
 
-/* Nothing that waits can be written: refuse all of it. Nothing of it has been submitted to the disk, so its sequences
-   are given again. */
+/* Nothing that waits can be written: refuse all of it. Nothing of it has been submitted to the
+ * disk, so its sequences are given again. */
 static void refuse_waiting(struct segments *segments)
 {
     ASSERT(segments->writing == WRITING_NOTHING);
@@ -383,7 +384,8 @@ void segments_sync_start(struct segments *segments)
     segments->sync_wanted = false;
     segments->sync_due_ns = UINT64_MAX;
     if (segments->written_sequence == durable_sequence(segments)) {
-        /* So a sync that is in flight always has something to add, and its file is never retired under it. */
+        /* So a sync that is in flight always has something to add, and its file is never retired
+         * under it. */
         ASSERT(segments->waiters_first == NULL);
         if (segments->previous_file >= 0) {
             segments_retire(segments, segments->previous_file);

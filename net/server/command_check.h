@@ -3,8 +3,8 @@
  *
  * The journal's part: every batch is verified, and one line of JSON says what is there:
  *
- *     {"event":"journal","ok":true,"segments":3,"entries":1200,"first_sequence":801,"last_sequence":2000,"epochs":2,
- *      "tail":"clean"}
+ *     {"event":"journal","ok":true,"segments":3,"entries":1200,"first_sequence":801,
+ *      "last_sequence":2000,"epochs":2,"tail":"clean"}
  *
  * tail is new, clean, unclean (not closed in order) or torn (and what was being written then will
  * be dropped); with ok false there are also file, offset and problem. The server must not be

@@ -62,7 +62,8 @@ struct faulty_disk {
     struct queue pending;
 };
 
-/* disk_private of an operation: when it is due, and the number of the last write when it was submitted. */
+/* disk_private of an operation: when it is due, and the number of the last write when it was
+ * submitted. */
 enum { PRIVATE_DUE, PRIVATE_WRITES };
 
 static struct faulty_disk *faulty_of(struct disk *disk)

@@ -1,10 +1,11 @@
 /*
  * faulty_disk.h: a disk in memory that does what real ones do on bad days.
  *
- * Each file has what was written and what is on stable storage, block by block of 512 bytes. A crash keeps, of the
- * blocks that no completed sync covers, any subset; of the names that no sync of the folder covers, any subset too. A
- * failed sync drops what it was to cover, as Linux does: it reads back, and no later sync brings it to the disk.
- * Submitted operations complete late and out of order, at the (virtual) time given to faulty_disk_step.
+ * Each file has what was written and what is on stable storage, block by block of 512 bytes. A
+ * crash keeps, of the blocks that no completed sync covers, any subset; of the names that no sync
+ * of the folder covers, any subset too. A failed sync drops what it was to cover, as Linux does: it
+ * reads back, and no later sync brings it to the disk. Submitted operations complete late and out
+ * of order, at the (virtual) time given to faulty_disk_step.
  *
  * Owner:   one thread.
  * Random:  all from the seed; the same calls give the same disk.
@@ -28,10 +29,11 @@ size_t faulty_disk_step(struct disk *disk, uint64_t now_ns);
 /* When the next operation is due; UINT64_MAX: none is in flight. */
 uint64_t faulty_disk_due(const struct disk *disk);
 
-/* The power goes: what was in flight never completes, handles are closed, and what is left is what a start finds. */
+/* The power goes: what was in flight never completes, handles are closed, and what is left is what
+ * a start finds. */
 void faulty_disk_crash(struct disk *disk);
-/* After this many more calls that change something, the disk takes nothing any more and everything fails, until
-   faulty_disk_crash. */
+/* After this many more calls that change something, the disk takes nothing any more and everything
+ * fails, until faulty_disk_crash. */
 void faulty_disk_die_after(struct disk *disk, uint64_t operations);
 bool faulty_disk_is_dead(const struct disk *disk);
 /* Calls that changed something, since the creation. */

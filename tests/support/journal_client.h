@@ -1,6 +1,6 @@
 /*
- * journal_client.h: a submitter of entries for tests. It makes entries whose content tells which number they are,
- * remembers what became of each, and checks the rules of journal.h on the way.
+ * journal_client.h: a submitter of entries for tests. It makes entries whose content tells which
+ * number they are, remembers what became of each, and checks the rules of journal.h on the way.
  *
  * Owner:  one thread, which is also the journal's.
  */
@@ -40,12 +40,14 @@ void journal_client_deinit(struct journal_client *client);
 /* Submits an entry for the next number, with that many bytes of document. */
 void journal_client_submit(struct journal_client *client, size_t document_bytes);
 void journal_client_sync(struct journal_client *client);
-/* Receives what has completed; asserts order, contiguous sequences, times, and committed >= each OK. */
+/* Receives what has completed; asserts order, contiguous sequences, times, and committed >= each
+ * OK. */
 size_t journal_client_receive(struct journal_client *client);
 /* Forgets what is pending, as a process that dies does: their status becomes OUTCOME_UNKNOWN. */
 void journal_client_crash(struct journal_client *client);
 
-/* The number in an entry made by journal_client_submit; asserts that its document is right for its number. */
+/* The number in an entry made by journal_client_submit; asserts that its document is right for its
+ * number. */
 uint64_t journal_client_number(const struct entry *entry);
 
 #endif

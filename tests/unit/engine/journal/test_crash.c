@@ -1,6 +1,7 @@
 /*
- * Many short lives of a journal on a faulty disk, each ended by a crash at a random instant: in the middle of writes,
- * of a roll, of an upkeep job, or of recovery itself. After each, what is there is compared with what was answered.
+ * Many short lives of a journal on a faulty disk, each ended by a crash at a random instant: in the
+ * middle of writes, of a roll, of an upkeep job, or of recovery itself. After each, what is there
+ * is compared with what was answered.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -117,7 +118,8 @@ static void look_at_answers(struct world *world)
     world->durable_last = journal_durable(world->journal);
 }
 
-/* Reads all that is there: contiguous, in order, whole, and equal to what was answered for certain. */
+/* Reads all that is there: contiguous, in order, whole, and equal to what was answered for
+ * certain. */
 static void check_content(struct world *world)
 {
     struct journal_statistics statistics;
@@ -144,6 +146,7 @@ static void check_content(struct world *world)
         if (sequence <= certain) {
             cr_assert_eq(world->acknowledged[sequence], number + 1, "seed %lu", world->seed);
         }
+        remember(world, entry.epoch, sequence, number);
         /* What an unanswered write left is there for good now. */
         world->acknowledged[sequence] = number + 1;
         time_ms = entry.time_ms;

@@ -21,7 +21,8 @@ static struct entry example(void)
     };
 }
 
-/* The bytes are what is on people's disks: this test changes only together with the format version. */
+/* The bytes are what is on people's disks: this test changes only together with the format
+ * version. */
 Test(entry, its_bytes_are_the_ones_in_the_format)
 {
     static const uint8_t expected[] = {
