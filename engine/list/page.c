@@ -88,8 +88,8 @@ static void item_skip(struct reader *reader, const struct item *item)
 }
 
 /*
- * The slice whose first item has the smallest id; -1 at the end. *blocked_out: a slice that was cut short is used up, so what
- * it left out could come before any other item.
+ * The slice whose first item has the smallest id; -1 at the end. *blocked_out: a slice that was cut
+ * short is used up, so what it left out could come before any other item.
  */
 static int smallest(const struct page_slice *slices, const struct reader *readers,
                     uint32_t slice_count, struct item *item_out, bool *blocked_out)

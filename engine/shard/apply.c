@@ -1,8 +1,8 @@
 /*
  * Committed writes into the store and the cache, in the journal's order, and only then the answers.
  *
- * A committed entry is always applied. A store that refuses (a write stall) keeps the queue as it is: the order stands,
- * a timer retries, answers wait, and admission closes when the queue is long.
+ * A committed entry is always applied. A store that refuses (a write stall) keeps the queue as it
+ * is: the order stands, a timer retries, answers wait, and admission closes when the queue is long.
  */
 #include "engine/shard/shard_internal.h"
 #include "protocol/document/json.h"
@@ -132,7 +132,8 @@ static void generation_move(struct shard *shard, uint32_t generation)
 #endif
 }
 
-/* Every list of the collection shows another body now; so do the pages of the index values it left, entered or stays in. */
+/* Every list of the collection shows another body now; so do the pages of the index values it left,
+ * entered or stays in. */
 static void generations_move(struct shard *shard, const struct write *write)
 {
     const struct collection *collection = write->collection;
@@ -152,7 +153,8 @@ static void generations_move(struct shard *shard, const struct write *write)
     }
 }
 
-/* The new state takes the place of the old one before anyone is told of it. Returns the record as JSON, in scratch. */
+/* The new state takes the place of the old one before anyone is told of it. Returns the record as
+ * JSON, in scratch. */
 static struct bytes cache_replace(struct shard *shard, const struct write *write)
 {
     struct key_state *key = write->key;
@@ -200,7 +202,8 @@ static void write_applied(struct shard *shard, struct write *write)
 
 /* ---- steps ---- */
 
-/* Rows of up to one slice of the queue, in one batch; *last_out is the last write in it, *bytes_out what it adds to memtables. */
+/* Rows of up to one slice of the queue, in one batch; *last_out is the last write in it, *bytes_out
+ * what it adds to memtables. */
 static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint64_t *bytes_out)
 {
     uint32_t count = 0;

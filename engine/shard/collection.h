@@ -1,7 +1,9 @@
 /*
- * collection.h: the settings of a named set of records, and what a document must be to belong to it.
+ * collection.h: the settings of a named set of records, and what a document must be to belong to
+ * it.
  *
- * Owner:  made at start-up, constant afterwards; any thread reads. Replaced values of a reload are atomics of their own.
+ * Owner:  made at start-up, constant afterwards; any thread reads. Replaced values of a reload are
+ *         atomics of their own.
  * Tests:  tests/unit/engine/shard/test_collection.c.
  */
 #ifndef FRESHET_ENGINE_SHARD_COLLECTION_H
@@ -36,17 +38,18 @@ struct collection_ttl {
 };
 
 struct collection {
-    uint16_t number;      /* place in the engine's table */
-    struct bytes name;    /* "products" */
+    uint16_t number;       /* place in the engine's table */
+    struct bytes name;     /* "products" */
     struct bytes singular; /* "Product", for messages */
-    bool cached;          /* cache: off makes it false */
-    bool old_images;      /* entries carry the old document */
+    bool cached;           /* cache: off makes it false */
+    bool old_images;       /* entries carry the old document */
     struct collection_ttl ttl;
     struct bytes indexes[INDEX_COUNT_MAX]; /* names of indexed top-level fields */
     uint32_t index_count;
     struct collection_field fields[COLLECTION_FIELD_COUNT_MAX];
     uint32_t field_count;
-    struct bytes kept[4]; /* server-kept members: a PUT cannot set them and does not lose them ("images") */
+    struct bytes
+        kept[4]; /* server-kept members: a PUT cannot set them and does not lose them ("images") */
     uint32_t kept_count;
 };
 
@@ -55,7 +58,8 @@ struct detail {
     char text[DETAIL_BYTES_MAX];
 };
 
-/* True for 1 to 64 of [A-Za-z0-9_-], not starting with '-' or '_', not one of the reserved words of the API. */
+/* True for 1 to 64 of [A-Za-z0-9_-], not starting with '-' or '_', not one of the reserved words of
+ * the API. */
 bool collection_name_valid(struct bytes name);
 /* 1 to 512 bytes of UTF-8 without control characters. */
 bool record_id_valid(struct bytes id);
@@ -64,16 +68,17 @@ bool record_id_valid(struct bytes id);
 int collection_index_find(const struct collection *collection, struct bytes field);
 
 /*
- * Checks document (a MessagePack map without "id") against fields, fills in defaults, carries over the members that the
- * server keeps from old_document (empty: there is none), and checks indexed values. *document_out is document itself
- * when there is nothing to alter, else bytes in scratch, which is at least DOCUMENT_BYTES_MAX + 64 KiB.
- * UNPROCESSABLE with the field named; TOO_LARGE.
+ * Checks document (a MessagePack map without "id") against fields, fills in defaults, carries over
+ * the members that the server keeps from old_document (empty: there is none), and checks indexed
+ * values. *document_out is document itself when there is nothing to alter, else bytes in scratch,
+ * which is at least DOCUMENT_BYTES_MAX + 64 KiB. UNPROCESSABLE with the field named; TOO_LARGE.
  */
 MUST_USE enum status collection_conform(const struct collection *collection, struct bytes document,
                                         struct bytes old_document, struct writer *scratch,
                                         struct bytes *document_out, struct detail *detail_out);
 
-/* The value by which document stands in the index, written to out; false: it does not stand in it. */
+/* The value by which document stands in the index, written to out; false: it does not stand in
+ * it. */
 bool collection_index_value(const struct collection *collection, uint32_t index,
                             struct bytes document, struct writer *out);
 

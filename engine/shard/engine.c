@@ -294,7 +294,8 @@ static void request_route(struct engine_thread *thread, struct request *request)
     thread_post(thread, shard->thread->index, &request->message);
 }
 
-/* A CREATE goes to the shard of its idempotency key, whose slot the new id will share; without a key, anywhere. */
+/* A CREATE goes to the shard of its idempotency key, whose slot the new id will share; without a
+ * key, anywhere. */
 static uint64_t create_hash(struct engine_thread *thread, struct request *request)
 {
     if (request->idempotency_key.size > 0) {
@@ -361,6 +362,17 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* While there is work: an idle thread does not wake for it, expired entries are not served
+ * anyway. */
+static void cache_step(struct shard *shard)
+{
+    uint64_t now_ns = shard->thread->now_ns;
+    if (now_ns >= shard->cache_expire_at_ns) {
+        shard->cache_expire_at_ns = now_ns + CACHE_EXPIRE_NS;
+        cache_expire(shard->cache, now_ns, CACHE_EXPIRE_ENTRIES);
+    }
+}
+
 /* Steps the shards of this thread; the time at which one of them wants to run again. */
 static uint64_t shards_step(struct engine_thread *thread)
 {
@@ -371,6 +383,7 @@ static uint64_t shards_step(struct engine_thread *thread)
         struct shard *shard = engine->shards[i];
         bool more = apply_step(shard);
         flush_step(shard);
+        cache_step(shard);
         deadline = more ? 0 : earlier(deadline, apply_deadline(shard));
         deadline = earlier(deadline, flush_deadline(shard));
     }
@@ -456,11 +469,19 @@ void engine_cache_prefetch(struct engine_thread *thread, uint64_t hash)
     cache_prefetch(engine->shards[engine_shard_of_hash(engine, hash)]->cache, cache_hash_of(hash));
 }
 
+void engine_cache_prefetch_entry(struct engine_thread *thread, uint64_t hash)
+{
+    const struct engine *engine = thread->engine;
+    cache_prefetch_entry(engine->shards[engine_shard_of_hash(engine, hash)]->cache,
+                         cache_hash_of(hash));
+}
+
 /* ---- the process ---- */
 
 /*
- * committed is read first: the journal moves shard_committed on before it, so every entry up to it is in one of the
- * shard_committed read below, and a shard that has applied up to its own has applied all of its entries up to committed.
+ * committed is read first: the journal moves shard_committed on before it, so every entry up to it
+ * is in one of the shard_committed read below, and a shard that has applied up to its own has
+ * applied all of its entries up to committed.
  */
 uint64_t engine_published(const struct engine *engine)
 {

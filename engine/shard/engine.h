@@ -1,11 +1,13 @@
 /*
  * engine.h: all shards of a process, the threads that run them, and the operations on records.
  *
- * Owner:     engine_create and engine_destroy belong to the main thread; each struct engine_thread to one thread, which calls
- *            engine_submit, engine_thread_step and the look-ups on its own engine_thread. The journal's writer calls engine_journal_step.
+ * Owner:     engine_create and engine_destroy belong to the main thread; each struct engine_thread
+ *            to one thread, which calls engine_submit, engine_thread_step and the look-ups on its
+ *            own engine_thread. The journal's writer calls engine_journal_step.
  * Time:      passed in; nothing here reads a clock. Randomness: from options->seed.
- * Invariant: (1) an answered write is committed and applied, its cache entry replaced, its generations moved on; (2) a change at
- *            sequence S is published only when every shard has applied all its entries up to S.
+ * Invariant: (1) an answered write is committed and applied, its cache entry replaced, its
+ *            generations moved on; (2) a change at sequence S is published only when every shard
+ *            has applied all its entries up to S.
  * Tests:     tests/unit/engine/shard/, tests/sim/, tests/coherence/.
  */
 #ifndef FRESHET_ENGINE_SHARD_ENGINE_H
@@ -35,11 +37,12 @@ struct engine_options {
     struct journal *journal;      /* borrowed */
     struct executor *executor;
     struct waker *journal_waker;
-    uint64_t cache_bytes;         /* all shards together; 0: off */
-    uint64_t journal_tail_max;    /* flush a shard whose oldest unflushed entry is further behind, bytes */
-    uint64_t memtable_bytes_max;  /* flush a shard whose memtable is larger */
-    uint64_t queued_bytes_max;    /* writes submitted and not yet committed, before admission closes */
-    uint64_t idempotency_ms;      /* 24 h */
+    uint64_t cache_bytes; /* all shards together; 0: off */
+    uint64_t
+        journal_tail_max; /* flush a shard whose oldest unflushed entry is further behind, bytes */
+    uint64_t memtable_bytes_max; /* flush a shard whose memtable is larger */
+    uint64_t queued_bytes_max; /* writes submitted and not yet committed, before admission closes */
+    uint64_t idempotency_ms;   /* 24 h */
     bool journal_durable_on_commit; /* durability sync: what is applied is on stable storage */
     uint64_t seed;
 };
@@ -49,9 +52,9 @@ struct engine_statistics {
     struct journal_statistics journal;
     struct store_statistics store;
     uint64_t applied_entries;
-    uint64_t apply_retries;   /* RocksDB refused */
-    uint64_t apply_queued;    /* committed, not yet applied */
-    uint64_t refused_writes;  /* admission was closed */
+    uint64_t apply_retries;  /* RocksDB refused */
+    uint64_t apply_queued;   /* committed, not yet applied */
+    uint64_t refused_writes; /* admission was closed */
     uint64_t flushes;
     uint64_t published_sequence;
     uint64_t negative_entries;
@@ -60,7 +63,8 @@ struct engine_statistics {
 MUST_USE enum status engine_create(const struct engine_options *options, struct engine **out);
 void engine_destroy(struct engine **engine); /* everything idle; accepts NULL */
 
-/* Blocking, before any thread runs: applies to each store what the journal has and the store has not. */
+/* Blocking, before any thread runs: applies to each store what the journal has and the store has
+ * not. */
 MUST_USE enum status engine_replay(struct engine *engine, uint64_t *entries_out,
                                    struct detail *detail_out);
 
@@ -70,7 +74,8 @@ uint32_t engine_shard_of_hash(const struct engine *engine, uint64_t hash);
 
 /* ---- a thread ---- */
 
-/* The mailbox of thread `index` must be rung through waker when it sleeps. Called once per thread before it runs. */
+/* The mailbox of thread `index` must be rung through waker when it sleeps. Called once per thread
+ * before it runs. */
 struct engine_thread *engine_thread_at(struct engine *engine, uint32_t index);
 void engine_thread_attach(struct engine_thread *thread, struct waker *waker);
 
@@ -78,8 +83,9 @@ void engine_thread_attach(struct engine_thread *thread, struct waker *waker);
 void engine_submit(struct engine_thread *thread, struct request *request);
 
 /*
- * Delivers the mailbox, steps this thread's shards, then calls done for what is finished, and rings the bells of this turn. Returns the
- * time at which it wants to run again though nothing happens (0: at once, there is more to do; UINT64_MAX: never).
+ * Delivers the mailbox, steps this thread's shards, then calls done for what is finished, and rings
+ * the bells of this turn. Returns the time at which it wants to run again though nothing happens
+ * (0: at once, there is more to do; UINT64_MAX: never).
  */
 uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms);
 
@@ -88,15 +94,18 @@ bool engine_thread_sleep_begin(struct engine_thread *thread);
 void engine_thread_sleep_end(struct engine_thread *thread);
 
 /*
- * The hot path: a cached record without a request object. OK with body (and meta.absent for a cached 404), NOT_FOUND (go the
- * long way) or BUSY (likewise). A pinned body is given back with engine_cache_release.
+ * The hot path: a cached record without a request object. OK with body (and meta.absent for a
+ * cached 404), NOT_FOUND (go the long way) or BUSY (likewise). A pinned body is given back with
+ * engine_cache_release.
  */
 MUST_USE enum status engine_cache_get(struct engine_thread *thread,
                                       const struct collection *collection, struct bytes id,
                                       uint64_t hash, uint64_t now_ns, uint8_t *copy_to,
                                       struct cache_body *out);
 void engine_cache_release(struct engine_thread *thread, uint64_t hash, struct cache_body *body);
+/* For several look-ups in a row: first all of them, then prefetch_entry for all, then the gets. */
 void engine_cache_prefetch(struct engine_thread *thread, uint64_t hash);
+void engine_cache_prefetch_entry(struct engine_thread *thread, uint64_t hash);
 
 /* Requests submitted on this thread and not yet done. */
 uint64_t engine_thread_pending(const struct engine_thread *thread);
@@ -106,7 +115,8 @@ uint64_t engine_thread_pending(const struct engine_thread *thread);
 /* Retention and the journal's own step. */
 uint64_t engine_journal_step(struct engine *engine, uint64_t now_ns, uint64_t wall_ms);
 
-/* All applied and flushed: nothing to replay at the next start. Steps are still being called; poll engine_drained. */
+/* All applied and flushed: nothing to replay at the next start. Steps are still being called; poll
+ * engine_drained. */
 void engine_drain(struct engine *engine);
 bool engine_drained(const struct engine *engine);
 

@@ -1,5 +1,6 @@
 /*
- * evaluate.h: what a write means, given the newest state of its record. Pure: no journal, no store, no cache.
+ * evaluate.h: what a write means, given the newest state of its record. Pure: no journal, no store,
+ * no cache.
  *
  * Owner:  one shard's thread; results may point into the scratch buffers given.
  * Tests:  tests/unit/engine/shard/test_evaluate.c.
@@ -16,7 +17,8 @@
 /* The newest state of a record: the last pending write's, or the store's. */
 struct evaluate_state {
     bool exists;
-    bool pending; /* not yet committed: it has no entity tag, and what depends on it must wait for it */
+    /* not yet committed: it has no entity tag, and what depends on it must wait for it */
+    bool pending;
     uint64_t version;
     uint64_t epoch;
     uint64_t sequence;
@@ -39,17 +41,19 @@ struct evaluate_result {
 };
 
 struct evaluate_scratch {
-    struct writer document; /* DOCUMENT_BYTES_MAX + 64 KiB: the document with defaults, then the changed names */
-    struct writer patched;  /* as much: the result of a patch */
-    struct writer json;     /* to measure the JSON of a patch's result */
+    /* DOCUMENT_BYTES_MAX + 64 KiB: the document with defaults, then the changed names */
+    struct writer document;
+    struct writer patched; /* as much: the result of a patch */
+    struct writer json;    /* to measure the JSON of a patch's result */
 };
 
 /* request->detail is filled where there is more to say than the status does. */
 void evaluate_write(struct request *request, const struct evaluate_state *state,
                     struct evaluate_scratch *scratch, struct evaluate_result *result_out);
 
-/* Whether the request's preconditions hold in this state: OK, NOT_MODIFIED (reads only) or PRECONDITION_FAILED. */
-MUST_USE enum status evaluate_preconditions(const struct request *request, bool exists,
-                                            bool tagged, struct entity_tag tag, bool is_read);
+/* Whether the request's preconditions hold in this state: OK, NOT_MODIFIED (reads only) or
+ * PRECONDITION_FAILED. */
+MUST_USE enum status evaluate_preconditions(const struct request *request, bool exists, bool tagged,
+                                            struct entity_tag tag, bool is_read);
 
 #endif

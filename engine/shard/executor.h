@@ -1,10 +1,13 @@
 /*
  * executor.h: work that may block on disk, for the small pool of store threads.
  *
- * The engine only declares it: net/server runs jobs on threads of its own, the simulator runs them at a virtual time.
+ * The engine only declares it: net/server runs jobs on threads of its own, the simulator runs them
+ * at a virtual time.
  *
- * Owner:     the caller embeds the job and leaves it alone until its message comes back to reply_to.
- * Invariant: run is called exactly once, on a store thread; then the message is posted exactly once.
+ * Owner:     the caller embeds the job and leaves it alone until its message comes back to
+ *            reply_to.
+ * Invariant: run is called exactly once, on a store thread; then the message is posted exactly
+ *            once.
  */
 #ifndef FRESHET_ENGINE_SHARD_EXECUTOR_H
 #define FRESHET_ENGINE_SHARD_EXECUTOR_H

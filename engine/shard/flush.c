@@ -1,11 +1,13 @@
 /*
- * From memtable to files, by our own decision: when a memtable is large, when its oldest entry keeps too much of the journal from
- * being recycled, and at the end.
+ * From memtable to files, by our own decision: when a memtable is large, when its oldest entry
+ * keeps too much of the journal from being recycled, and at the end.
  *
- * The store must never be persisted ahead of the journal. With durability `sync` whatever is applied is durable. Otherwise
- * applies are held from before the journal is asked to sync until the memtable is closed:
+ * The store must never be persisted ahead of the journal. With durability `sync` whatever is
+ * applied is durable. Otherwise applies are held from before the journal is asked to sync until the
+ * memtable is closed:
  *
- *     IDLE -> SYNCING (applies held unless durable) -> CLOSING (a store thread switches the memtable) -> applies go on
+ *     IDLE -> SYNCING (applies held unless durable) -> CLOSING (a store thread switches the
+ *     memtable) -> applies go on
  *          -> WAITING (the same job waits for the files) -> IDLE, with a new persisted position
  *
  * The same store threads are asked now and then whether RocksDB is about to refuse writes.

@@ -1,4 +1,5 @@
-/* What is pending, by key: a chained table whose buckets are few, because few keys are busy at once. */
+/* What is pending, by key: a chained table whose buckets are few, because few keys are busy at
+ * once. */
 #include <stdlib.h>
 
 #include "engine/shard/shard_internal.h"

@@ -14,7 +14,8 @@ bool mailbox_post_chain(struct mailbox *mailbox, struct message *first, struct m
 {
     ASSERT(first != NULL);
     ASSERT(last != NULL);
-    /* The stack wants the newest on top: turn the chain around before it is shown to the receiver. */
+    /* The stack wants the newest on top: turn the chain around before it is shown to the
+     * receiver. */
     struct message *oldest = first;
     struct message *top = NULL;
     for (struct message *at = first; at != NULL;) {

@@ -1,17 +1,19 @@
 /*
  * mailbox.h: how one thread hands work to another.
  *
- * A message is embedded in what it carries (a request, a journal commit, a store job) and carries its own route: the
- * function that receives it. Posting allocates nothing and cannot fail, so a full queue, and with it the deadlock of two
- * full queues, does not exist; the number of messages is bounded by the number of requests, which is bounded where
- * they enter.
+ * A message is embedded in what it carries (a request, a journal commit, a store job) and carries
+ * its own route: the function that receives it. Posting allocates nothing and cannot fail, so a
+ * full queue, and with it the deadlock of two full queues, does not exist; the number of messages
+ * is bounded by the number of requests, which is bounded where they enter.
  *
- * Owner:     one thread takes; any thread posts. A posted message belongs to the receiver until it is posted back.
+ * Owner:     one thread takes; any thread posts. A posted message belongs to the receiver until it
+ *            is posted back.
  * Order:     messages of one poster arrive in the order in which they were posted.
- * Waking:    costs about 20 us a side, so the bell is rung only when the receiver sleeps, once per sleep; a thread that
- *            posts during its turn keeps the result of mailbox_post and rings at the end of the turn.
- * Invariant: whoever posts after the receiver announced its sleep sees the announcement, or the receiver sees the
- *            message (both sides are sequentially consistent).
+ * Waking:    costs about 20 us a side, so the bell is rung only when the receiver sleeps, once per
+ *            sleep; a thread that posts during its turn keeps the result of mailbox_post and rings
+ *            at the end of the turn.
+ * Invariant: whoever posts after the receiver announced its sleep sees the announcement, or the
+ *            receiver sees the message (both sides are sequentially consistent).
  * Tests:     tests/unit/engine/shard/, tests/threads/mailbox.c (under TSan).
  */
 #ifndef FRESHET_ENGINE_SHARD_MAILBOX_H
@@ -50,7 +52,8 @@ void mailbox_send(struct mailbox *mailbox, struct message *message);
 
 /* Receives all that is there, oldest first; returns how many. */
 size_t mailbox_deliver(struct mailbox *mailbox);
-/* Before sleeping: false (and awake) when something has arrived, else true and posters will ring. */
+/* Before sleeping: false (and awake) when something has arrived, else true and posters will
+ * ring. */
 bool mailbox_sleep_begin(struct mailbox *mailbox);
 void mailbox_sleep_end(struct mailbox *mailbox);
 

@@ -9,9 +9,10 @@
  *     to the page's owner        ->   cache
  *     answer                     <-
  *
- * Generations are sampled in the same turn as the iterators are made, and moved on before a write is answered, so a page whose
- * generations are all still current shows every answered write. One gather per page runs on a thread; whoever asks meanwhile joins
- * it, and takes its page only if the generations have not moved when it is ready.
+ * Generations are sampled in the same turn as the iterators are made, and moved on before a write
+ * is answered, so a page whose generations are all still current shows every answered write. One
+ * gather per page runs on a thread; whoever asks meanwhile joins it, and takes its page only if the
+ * generations have not moved when it is ready.
  */
 #include <stdlib.h>
 #include <xxhash.h>

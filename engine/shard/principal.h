@@ -1,5 +1,6 @@
 /*
- * principal.h: on whose behalf a request runs. Until there is authentication everyone is anonymous, with all rights.
+ * principal.h: on whose behalf a request runs. Until there is authentication everyone is anonymous,
+ * with all rights.
  */
 #ifndef FRESHET_ENGINE_SHARD_PRINCIPAL_H
 #define FRESHET_ENGINE_SHARD_PRINCIPAL_H

@@ -1,7 +1,8 @@
 /*
  * random.h: seeded pseudo-random numbers (splitmix64) and UUIDs of version 7 (RFC 9562) from them.
  *
- * Owner: one thread a generator. The seed comes from the operating system in the server, from the test in the simulator.
+ * Owner: one thread a generator. The seed comes from the operating system in the server, from the
+ * test in the simulator.
  */
 #ifndef FRESHET_ENGINE_SHARD_RANDOM_H
 #define FRESHET_ENGINE_SHARD_RANDOM_H

@@ -1,9 +1,10 @@
 /*
  * The long way of a GET, and reads by store threads.
  *
- * Nothing stale is ever filled: a store thread's read stands on the key's state, and an apply on that key answers
- * its readers with the new state and lets the read's result be thrown away when it comes back. So a reader may join
- * a read that began before it: had the record changed since, the read would no longer stand there.
+ * Nothing stale is ever filled: a store thread's read stands on the key's state, and an apply on
+ * that key answers its readers with the new state and lets the read's result be thrown away when it
+ * comes back. So a reader may join a read that began before it: had the record changed since, the
+ * read would no longer stand there.
  */
 #include <stdlib.h>
 

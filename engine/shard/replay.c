@@ -1,11 +1,13 @@
 /*
- * At start: what the journal has and a store has not, then indexes that the configuration has and a store has not.
+ * At start: what the journal has and a store has not, then indexes that the configuration has and a
+ * store has not.
  *
- * Entries carry results, so replay evaluates nothing: each is the rows it changes. It runs before any thread does, on the
- * main thread, and may block.
+ * Entries carry results, so replay evaluates nothing: each is the rows it changes. It runs before
+ * any thread does, on the main thread, and may block.
  *
- * A row 'd' collection 00 field says that the index rows of that field are complete. A field declared later is built by
- * one scan; one that is no longer declared loses its mark, because nobody keeps its rows up to date.
+ * A row 'd' collection 00 field says that the index rows of that field are complete. A field
+ * declared later is built by one scan; one that is no longer declared loses its mark, because
+ * nobody keeps its rows up to date.
  */
 #include <sched.h>
 
@@ -73,7 +75,8 @@ static enum status replay_apply(struct replay *replay, struct shard *shard)
     pending->bytes = 0;
     shard->store->vtable->batch_clear(shard->batch);
     if (shard->unflushed_bytes > shard->engine->options.memtable_bytes_max) {
-        /* All that the journal gave back at its opening is on stable storage, so the store may follow. */
+        /* All that the journal gave back at its opening is on stable storage, so the store may
+         * follow. */
         status = flush_now(shard);
         if (status == STATUS_OK) {
             atomic_store(&shard->persisted, atomic_load(&shard->applied));
@@ -95,7 +98,8 @@ static const struct collection *collection_named(const struct engine *engine, st
     return NULL;
 }
 
-/* The old document of an entry that does not carry it, for its index rows; released by the caller. */
+/* The old document of an entry that does not carry it, for its index rows; released by the
+ * caller. */
 static enum status old_document_find(struct shard *shard, const struct entry *entry,
                                      struct store_value *value_out, struct bytes *document_out)
 {
@@ -213,7 +217,8 @@ static void index_mark_key(struct bytes collection, struct bytes field, struct w
     ASSERT(!out->failed);
 }
 
-/* Applies the shard's batch without moving the applied position, when it has grown to a slice or `last`. */
+/* Applies the shard's batch without moving the applied position, when it has grown to a slice or
+ * `last`. */
 static enum status rows_apply(struct shard *shard, uint32_t *count, bool last)
 {
     if (*count == 0 || (*count < REPLAY_BATCH_ENTRIES && !last)) {

@@ -1,10 +1,12 @@
 /*
  * request.h: one operation on the engine, from whichever transport it came.
  *
- * Owner:     the caller embeds it and leaves it alone from engine_submit until done runs, exactly once, on the thread that
- *            submitted, from engine_thread_step, never inside engine_submit. It crosses to the owner's thread and back as a message.
- * Memory:    all views given in must live until done. The answer's body is in `answer`: the caller's buffer when it fits, else
- *            memory of the engine's that request_release gives back.
+ * Owner:     the caller embeds it and leaves it alone from engine_submit until done runs, exactly
+ *            once, on the thread that submitted, from engine_thread_step, never inside
+ *            engine_submit. It crosses to the owner's thread and back as a message.
+ * Memory:    all views given in must live until done. The answer's body is in `answer`: the
+ *            caller's buffer when it fits, else memory of the engine's that request_release gives
+ *            back.
  * Tests:     tests/unit/engine/shard/.
  */
 #ifndef FRESHET_ENGINE_SHARD_REQUEST_H
@@ -56,8 +58,8 @@ enum cache_outcome {
     CACHE_MISS_UNSTORED,  /* fwd=uri-miss */
     CACHE_REFRESH_STORED, /* fwd=request; stored */
     CACHE_REFRESH_UNSTORED,
-    CACHE_COLLAPSED,      /* fwd=uri-miss; collapsed: shared another request's fill */
-    CACHE_OFF             /* fwd=bypass */
+    CACHE_COLLAPSED, /* fwd=uri-miss; collapsed: shared another request's fill */
+    CACHE_OFF        /* fwd=bypass */
 };
 
 struct request {
@@ -73,32 +75,34 @@ struct request {
     struct bytes document; /* MessagePack map: the new document, or the patch; without "id" */
     struct precondition if_match;
     struct precondition if_none_match;
-    bool refresh;               /* Cache-Control: no-cache */
-    uint64_t minimum_sequence;  /* wait until this is published, up to 1 s; 0: do not wait */
+    bool refresh;                 /* Cache-Control: no-cache */
+    uint64_t minimum_sequence;    /* wait until this is published, up to 1 s; 0: do not wait */
     struct bytes idempotency_key; /* CREATE: principal, path and key; empty: none */
     uint8_t body_hash[16];        /* of the request's body, with a key */
-    struct bytes list_field;    /* LIST: empty for all records, else a declared index */
+    struct bytes list_field;      /* LIST: empty for all records, else a declared index */
     struct bytes list_value;
-    struct bytes list_after;    /* LIST: the page begins after this id; empty: at the start */
-    uint32_t list_limit;        /* 1 to LIST_RECORDS_MAX */
-    uint8_t *answer_buffer;     /* for small bodies; may be NULL */
+    struct bytes list_after; /* LIST: the page begins after this id; empty: at the start */
+    uint32_t list_limit;     /* 1 to LIST_RECORDS_MAX */
+    uint8_t *answer_buffer;  /* for small bodies; may be NULL */
     size_t answer_buffer_size;
     void (*done)(struct request *request);
 
     /* ---- out ---- */
     enum status status;
-    struct detail detail;  /* set when status is not OK and there is more to say than the status does; else empty */
-    bool created;          /* PUT: the record did not exist */
-    bool changed;          /* a write made an entry */
+    /* set when status is not OK and there is more to say than the status does; else empty */
+    struct detail detail;
+    bool created; /* PUT: the record did not exist */
+    bool changed; /* a write made an entry */
     enum cache_outcome cache;
-    uint64_t epoch;        /* of the record's, or the page's newest, state: the entity tag */
+    uint64_t epoch; /* of the record's, or the page's newest, state: the entity tag */
     uint64_t sequence;
     uint64_t version;
-    uint64_t made_at_ms;   /* when the cached answer was made (wall clock) */
-    uint64_t ttl_ns;       /* left in the cache; 0 when not cached */
-    struct bytes answer;   /* JSON of the record, or of the page */
-    struct bytes list_next; /* the last id of a page after which there is more; empty: no more; inside answer's memory */
-    struct bytes new_id;   /* CREATE: 36 characters, in new_id_text */
+    uint64_t made_at_ms; /* when the cached answer was made (wall clock) */
+    uint64_t ttl_ns;     /* left in the cache; 0 when not cached */
+    struct bytes answer; /* JSON of the record, or of the page */
+    /* the last id of a page after which there is more; empty: no more; inside answer's memory */
+    struct bytes list_next;
+    struct bytes new_id; /* CREATE: 36 characters, in new_id_text */
     char new_id_text[36];
 
     /* ---- the engine's ---- */

@@ -1,5 +1,6 @@
 /*
- * shard_internal.h: what the files of engine/shard share: the engine, its threads, its shards, and what is pending on a key.
+ * shard_internal.h: what the files of engine/shard share: the engine, its threads, its shards, and
+ * what is pending on a key.
  *
  * The life of a write, by file:
  *
@@ -39,10 +40,14 @@
 #define POSITION_POLL_NS 1000000ull
 /* How often a shard's store is asked whether it is about to refuse. */
 #define STORE_WATCH_NS 100000000ull
+/* Expired entries of the cache are looked for this often, so many at a time. */
+#define CACHE_EXPIRE_NS      5000000ull
+#define CACHE_EXPIRE_ENTRIES 64
 /* List fills of a thread at a time; more wait. Each holds up to LIST_BYTES_MAX a shard. */
 #define GATHERS_MAX 16
 
-/* Collections have their own counters; values of indexes share hashed ones, so a write may end a few pages too many. */
+/* Collections have their own counters; values of indexes share hashed ones, so a write may end a
+ * few pages too many. */
 #define GENERATION_INDEX_BUCKETS 4096
 #define GENERATION_COUNT         (COLLECTION_COUNT_MAX + GENERATION_INDEX_BUCKETS)
 
@@ -58,7 +63,8 @@
 struct shard;
 struct write;
 
-/* A read by a store thread, for the key it stands on. Outlives its key when an apply has made it pointless. */
+/* A read by a store thread, for the key it stands on. Outlives its key when an apply has made it
+ * pointless. */
 struct pending_read {
     struct store_job job;
     struct shard *shard;
@@ -74,7 +80,7 @@ struct pending_read {
 struct key_state {
     struct key_state *chain;
     uint64_t hash;
-    struct link writes;  /* struct write.of_key, oldest first: submitted, not yet applied */
+    struct link writes; /* struct write.of_key, oldest first: submitted, not yet applied */
     uint32_t write_count;
     struct pending_read *read;
     struct link readers; /* GETs that wait for the read */
@@ -94,20 +100,22 @@ struct key_state *key_table_get(struct key_table *table, uint64_t hash, struct b
 /* Frees the state when nothing is pending on it any more. */
 void key_table_settle(struct key_table *table, struct key_state *state);
 
-/* One change on its way: from evaluation to apply. One block of memory, the encoded entry at its end. */
+/* One change on its way: from evaluation to apply. One block of memory, the encoded entry at its
+ * end. */
 struct write {
     struct journal_commit commit;
     struct queue_link queued; /* in shard->committed */
     struct link of_key;
-    struct link of_scope;     /* in the idempotency key's state */
+    struct link of_scope; /* in the idempotency key's state */
     struct shard *shard;
     const struct collection *collection;
     struct key_state *key;
     struct key_state *scope; /* NULL: no idempotency key */
     struct request *request;
     struct link followers;
-    struct entry entry; /* views into bytes; an old document also when the entry itself does not carry it */
-    size_t size;        /* of the block */
+    struct entry
+        entry; /* views into bytes; an old document also when the entry itself does not carry it */
+    size_t size; /* of the block */
     uint8_t bytes[];
 };
 
@@ -120,6 +128,7 @@ struct shard {
     struct store *store;
     struct store_batch *batch;
     struct cache *cache; /* any thread looks up */
+    uint64_t cache_expire_at_ns;
     struct key_table keys;
 
     /* apply.c */
@@ -134,10 +143,10 @@ struct shard {
     struct store_job flush_job;
     struct journal_sync flush_sync;
     enum status flush_status;
-    uint64_t flush_persisted;   /* written by the job */
-    uint64_t unflushed_bytes;   /* roughly what is in the memtable */
-    uint64_t unflushed_mark;    /* engine->applied_bytes when the oldest unflushed entry was applied */
-    uint64_t flush_mark;        /* the same for entries after the flush that is running */
+    uint64_t flush_persisted; /* written by the job */
+    uint64_t unflushed_bytes; /* roughly what is in the memtable */
+    uint64_t unflushed_mark; /* engine->applied_bytes when the oldest unflushed entry was applied */
+    uint64_t flush_mark;     /* the same for entries after the flush that is running */
     uint64_t flush_retry_at_ns;
 
     struct store_job watch_job;
@@ -147,8 +156,8 @@ struct shard {
     struct store_statistics watch_result; /* the job's, until it is back */
 
     /* shared: written by the owner, read by anyone */
-    _Atomic uint64_t applied;        /* last applied sequence of this shard */
-    _Atomic uint64_t persisted;      /* last sequence that is in the store's files */
+    _Atomic uint64_t applied;   /* last applied sequence of this shard */
+    _Atomic uint64_t persisted; /* last sequence that is in the store's files */
     _Atomic uint64_t apply_retries;
     _Atomic uint64_t applied_entries;
     _Atomic uint64_t refused_writes;
@@ -160,7 +169,8 @@ struct shard {
     _Atomic uint64_t block_cache_bytes;
     _Atomic uint64_t level0_files;
     _Atomic uint64_t pending_compaction_bytes;
-    /* shared: moved on by the owner before it answers a write, compared by readers of cached pages */
+    /* shared: moved on by the owner before it answers a write, compared by readers of cached
+     * pages */
     _Atomic uint64_t generations[GENERATION_COUNT];
 };
 
@@ -169,7 +179,7 @@ struct engine_thread {
     uint32_t index;
     struct mailbox mailbox;
 
-    struct link done;            /* requests to call done for, in order */
+    struct link done; /* requests to call done for, in order */
     struct link position_waiters;
     struct link gathers_waiting; /* LIST requests that wait for a place */
     struct link gathers;         /* struct gather in flight */
@@ -179,10 +189,10 @@ struct engine_thread {
     uint64_t wall_ms;
     uint64_t pending;
     uint64_t bells[(THREAD_COUNT_MAX + 63) / 64]; /* threads to be rung at the end of this turn */
-    uint8_t *scratch_document; /* DOCUMENT_BYTES_MAX + defaults */
+    uint8_t *scratch_document;                    /* DOCUMENT_BYTES_MAX + defaults */
     uint8_t *scratch_patched;
-    uint8_t *scratch_json;     /* RECORD_JSON_BYTES_MAX */
-    uint8_t *scratch_small;    /* CACHE_COPY_BYTES_MAX */
+    uint8_t *scratch_json;  /* RECORD_JSON_BYTES_MAX */
+    uint8_t *scratch_small; /* CACHE_COPY_BYTES_MAX */
 };
 
 #define SCRATCH_DOCUMENT_BYTES (DOCUMENT_BYTES_MAX + (64u << 10))
@@ -218,7 +228,8 @@ MUST_USE enum status request_answer(struct request *request, struct bytes body);
 void read_submit(struct shard *shard, struct request *request);
 /* Starts a store thread's read for the key's row unless one runs; false when out of memory. */
 bool read_start(struct shard *shard, struct key_state *key);
-/* An apply on the key: readers are answered with the new state, the read's result will be thrown away. */
+/* An apply on the key: readers are answered with the new state, the read's result will be thrown
+ * away. */
 void read_overtaken(struct shard *shard, struct key_state *key, const struct write *write,
                     struct bytes json);
 /* Fills the cache with what the store (or an apply) says. json empty: absent. */
@@ -231,7 +242,8 @@ void write_submit(struct shard *shard, struct request *request);
 /* The newest state was read: value is the row, or empty when status is NOT_FOUND. */
 void write_resume(struct shard *shard, struct key_state *key, enum status status,
                   struct bytes value);
-/* Applied, or refused by the journal (write->commit.status): answers it and its followers, and frees it. */
+/* Applied, or refused by the journal (write->commit.status): answers it and its followers, and
+ * frees it. */
 void write_finish(struct write *write, struct bytes json);
 
 /* ---- apply.c ---- */
@@ -240,7 +252,8 @@ void write_finish(struct write *write, struct bytes json);
 bool apply_step(struct shard *shard);
 /* When it wants to run again; UINT64_MAX: when something happens. */
 uint64_t apply_deadline(const struct shard *shard);
-/* The rows that an entry changes; for replay too. entry->old_document is set where indexes need it. */
+/* The rows that an entry changes; for replay too. entry->old_document is set where indexes need
+ * it. */
 void apply_batch_rows(struct shard *shard, struct store_batch *batch,
                       const struct collection *collection, const struct entry *entry,
                       uint64_t epoch);

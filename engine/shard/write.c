@@ -1,9 +1,9 @@
 /*
  * A write from its arrival at the owner to the journal.
  *
- * It is evaluated against the newest state of its key, writes that are still on their way included. What depends on such
- * a write (a 412, a 404, an equal document, a repeated idempotency key) is answered when that write is applied, never
- * before: it follows it.
+ * It is evaluated against the newest state of its key, writes that are still on their way included.
+ * What depends on such a write (a 412, a 404, an equal document, a repeated idempotency key) is
+ * answered when that write is applied, never before: it follows it.
  */
 #include <stdlib.h>
 
@@ -11,7 +11,8 @@
 #include "engine/shard/shard_internal.h"
 #include "protocol/document/json.h"
 
-/* What a follower is answered with when the write it follows is applied: kept in request->engine_private. */
+/* What a follower is answered with when the write it follows is applied: kept in
+ * request->engine_private. */
 static const char follows_with_record = 'r';
 
 /* ---- admission ---- */
@@ -46,8 +47,8 @@ static enum status admission(struct shard *shard, struct request *request)
 /* ---- entries ---- */
 
 /*
- * One block: the write, the encoded entry, and behind it the old document where the entry does not carry it (its index
- * rows must go all the same). The write's entry views the block.
+ * One block: the write, the encoded entry, and behind it the old document where the entry does not
+ * carry it (its index rows must go all the same). The write's entry views the block.
  */
 static enum status write_create(struct shard *shard, const struct entry *entry,
                                 struct bytes old_document, struct write **out)
@@ -176,7 +177,8 @@ static void write_committed(struct message *message)
         atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
         return;
     }
-    /* Whatever was evaluated on top of this write was submitted before we knew; the journal refuses that too. */
+    /* Whatever was evaluated on top of this write was submitted before we knew; the journal refuses
+     * that too. */
     if (commit->refusals > shard->refusals_seen) {
         shard->refusals_seen = commit->refusals;
     }
@@ -321,7 +323,8 @@ static void evaluate_on_row(struct shard *shard, struct key_state *key, struct r
 
 /* ---- CREATE ---- */
 
-/* Ids are drawn until the slot is the one that the shard, and the idempotency key's row, belong to. */
+/* Ids are drawn until the slot is the one that the shard, and the idempotency key's row, belong
+ * to. */
 static void create_draw_id(struct shard *shard, struct request *request)
 {
     struct engine_thread *thread = shard->thread;
@@ -334,8 +337,8 @@ static void create_draw_id(struct shard *shard, struct request *request)
 }
 
 /*
- * A new record under an id that is not taken. 74 random bits a millisecond make a collision a curiosity, so a key that memory does
- * not know is taken for free rather than looked up on disk.
+ * A new record under an id that is not taken. 74 random bits a millisecond make a collision a
+ * curiosity, so a key that memory does not know is taken for free rather than looked up on disk.
  */
 static void create_new(struct shard *shard, struct key_state *scope, struct request *request)
 {

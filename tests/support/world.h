@@ -1,8 +1,9 @@
 /*
- * world.h: a whole engine stepped by hand, for tests: stores in memory, a journal in memory or the caller's, a virtual
- * clock, and store jobs that run when the test lets them.
+ * world.h: a whole engine stepped by hand, for tests: stores in memory, a journal in memory or the
+ * caller's, a virtual clock, and store jobs that run when the test lets them.
  *
- * Owner:  the test. No thread is started: each world_step gives every engine thread, the jobs and the journal one turn.
+ * Owner:  the test. No thread is started: each world_step gives every engine thread, the jobs and
+ *         the journal one turn.
  * Time:   now_ns moves on by step_ns a step.
  */
 #ifndef FRESHET_TESTS_SUPPORT_WORLD_H

@@ -245,7 +245,8 @@ Test(engine, a_read_that_a_write_overtook_answers_the_new_record_and_fills_nothi
     reads_block(true);
     world.hold_jobs = true;
     world.hold_journal = true;
-    /* The write is evaluated while the store answers at once, the read then has to wait for a store thread. */
+    /* The write is evaluated while the store answers at once, the read then has to wait for a store
+     * thread. */
     reads_block(false);
     world_submit(&world, 0, &b, REQUEST_PUT, PETS, "1", "{\"a\":2}");
     reads_block(true);
