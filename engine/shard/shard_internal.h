@@ -4,10 +4,11 @@
  *
  * The life of a write, by file:
  *
- *     engine.c    submit -> to the owner's mailbox, or straight on when the owner is this thread
- *     write.c     admission -> newest state (pending, stored, or parked until a store thread has read it)
- *                 -> evaluate (evaluate.c) -> entry -> journal
- *     apply.c     committed -> queue -> store batch -> cache, generations, waiting readers -> answer
+ *     engine.c    submit -> to the owner's mailbox, or straight on when this thread is the owner
+ *     write.c     admission -> newest state (pending, stored, or parked until a store thread has
+ *                 read it) -> evaluate (evaluate.c) -> entry -> journal
+ *     apply.c     committed -> queue -> store batch -> cache, generations, waiting readers ->
+ *                 answer
  *     read.c      the long way of a GET, and the reads by store threads that both need
  *     flush.c     memtable -> files, after the journal is durable up to what is in it
  *     pages.c     lists: slices from every shard, merged where the request came from (engine/list)
