@@ -197,8 +197,8 @@ static void list_done(struct request *request)
     struct http_exchange *exchange = rest_exchange_of(request);
     rest_state_of(exchange)->outcome = (uint8_t)(1 + request->cache);
     if (request->status != STATUS_OK) {
+        request_release(request);
         rest_answer_failure(rest, exchange, request);
-        rest_request_end(request);
         return;
     }
     const struct head_cache cache = {
@@ -214,7 +214,6 @@ static void list_done(struct request *request)
     }
     head_cache_write(&rest->heads, &cache, rest->wall_ms, &head);
     rest_answer_request(exchange, &head, 200);
-    rest_request_end(request);
 }
 
 void rest_list(struct rest *rest, struct http_exchange *exchange,

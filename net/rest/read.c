@@ -284,6 +284,9 @@ static void read_done(struct request *request)
     } else if (request->status == STATUS_NOT_MODIFIED) {
         status = 304;
     }
+    if (status != 200) {
+        request_release(request);
+    }
     if (status == 200) {
         uint8_t head_bytes[HEAD_BYTES_MAX];
         struct writer head = writer_of(head_bytes, sizeof(head_bytes));
@@ -300,7 +303,6 @@ static void read_done(struct request *request)
     } else {
         rest_answer_failure(rest, exchange, request);
     }
-    rest_request_end(request);
 }
 
 static struct precondition precondition_keep(struct http_exchange *exchange,

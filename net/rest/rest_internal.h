@@ -21,8 +21,9 @@
 #include "protocol/base/assert.h"
 
 #define REQUEST_ID_BYTES_MAX 48
-/* Answers up to this size are asked for in the exchange's own memory; larger ones have a block. */
-#define ANSWER_BUFFER_BYTES 2048
+/* Answers up to this size are asked for in the exchange's own memory, of which net/http has 2 KiB
+ * at hand; larger ones have a block. */
+#define ANSWER_BUFFER_BYTES 1024
 /* A document of at most this size stays in the exchange's memory until the engine has it. */
 #define DOCUMENT_KEEP_BYTES_MAX 2048
 /* A cached body up to this size is copied to where it is sent from; a larger one gets a block of
@@ -88,7 +89,13 @@ static inline bool rest_allowed(const struct rest *rest, uint32_t right)
     return (rest->options.principal.rights & right) != 0;
 }
 
-/* ---- answer.c ---- */
+/*
+ * ---- answer.c ----
+ *
+ * An exchange may be gone when its answer has been handed over, and the request in it with it: a
+ * rest_answer_* is the last that touches either, and the engine's memory is released before, or
+ * moves to the connection.
+ */
 
 struct bytes rest_request_id(const struct rest *rest, const struct http_exchange *exchange,
                              uint8_t buffer[REQUEST_ID_BYTES_MAX]);
@@ -107,7 +114,7 @@ void rest_answer_no_method(struct rest *rest, struct http_exchange *exchange, co
 /* Ends the head and hands both over; without the body for HEAD. release may be NULL. */
 void rest_answer_body(struct http_exchange *exchange, struct writer *head, struct bytes body,
                       uint16_t status, void (*release)(void *owner), void *owner);
-/* The answer of a request: moves its memory over when it is large. */
+/* The answer of a request; memory of the engine's moves over. */
 void rest_answer_request(struct http_exchange *exchange, struct writer *head, uint16_t status);
 /* What went wrong with a request, in its own words if it has any. */
 void rest_answer_failure(struct rest *rest, struct http_exchange *exchange,
@@ -146,10 +153,8 @@ struct request *rest_request_begin(struct rest *rest, struct http_exchange *exch
                                    struct bytes id);
 void rest_request_submit(struct rest *rest, struct request *request,
                          void (*done)(struct request *request));
-/* First thing in a done: the rest it belongs to. */
+/* First thing in a done: the rest it belongs to. The answer is the last thing, see answer.c. */
 struct rest *rest_request_done(struct request *request);
-/* Last thing in a done. */
-void rest_request_end(struct request *request);
 
 /* ---- list.c, operations.c ---- */
 

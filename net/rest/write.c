@@ -64,11 +64,6 @@ struct rest *rest_request_done(struct request *request)
     return rest;
 }
 
-void rest_request_end(struct request *request)
-{
-    request_release(request);
-}
-
 /* The engine has its own copy of the document by now. */
 static void document_free(struct request *request)
 {
@@ -327,18 +322,18 @@ static void write_done(struct request *request)
     struct rest *rest = rest_request_done(request);
     struct http_exchange *exchange = rest_exchange_of(request);
     document_free(request);
+    if (request->status == STATUS_OK && request->kind != REQUEST_DELETE) {
+        answer_record(rest, exchange, request);
+        return;
+    }
+    request_release(request);
     if (request->status == STATUS_OK) {
-        if (request->kind == REQUEST_DELETE) {
-            answer_deleted(rest, exchange, request);
-        } else {
-            answer_record(rest, exchange, request);
-        }
+        answer_deleted(rest, exchange, request);
     } else if (request->status == STATUS_NOT_FOUND) {
         rest_answer_singular(rest, exchange, 404, request->collection, "not found", NULL);
     } else {
         rest_answer_failure(rest, exchange, request);
     }
-    rest_request_end(request);
 }
 
 /* ---- the four ---- */

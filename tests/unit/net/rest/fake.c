@@ -21,7 +21,7 @@ static size_t answer_room_size;
 
 uint8_t *http_allocate(struct http_exchange *exchange, size_t size)
 {
-    ASSERT(exchange == &fake.exchange);
+    ASSERT(exchange == fake.exchange);
     if (fake.allocations_left == 0 || size > sizeof(arena) - arena_used) {
         return NULL;
     }
@@ -43,7 +43,7 @@ struct bytes http_keep(struct http_exchange *exchange, struct bytes bytes)
 
 uint8_t *http_answer_begin(struct http_exchange *exchange, size_t size_max)
 {
-    ASSERT(exchange == &fake.exchange);
+    ASSERT(exchange == fake.exchange);
     ASSERT(answer_room == NULL);
     if (fake.no_room) {
         return NULL;
@@ -63,14 +63,18 @@ static void answer_keep(uint16_t status, struct bytes head, struct bytes body)
     }
     fake.sent_size = head.size + body.size;
     fake.sent[fake.sent_size] = 0;
-    fake.exchange.status = status;
-    fake.exchange.answer_bytes = (uint32_t)fake.sent_size;
+    fake.exchange->status = status;
+    fake.exchange->answer_bytes = (uint32_t)fake.sent_size;
     fake.answers++;
+    fake.answered = *fake.exchange;
+    memset(fake.exchange, 0xEE, sizeof(*fake.exchange));
+    free(fake.exchange);
+    fake.exchange = NULL;
 }
 
 void http_answer_end(struct http_exchange *exchange, size_t size, uint16_t status)
 {
-    ASSERT(exchange == &fake.exchange);
+    ASSERT(exchange == fake.exchange);
     ASSERT(answer_room != NULL);
     ASSERT(size <= answer_room_size);
     answer_keep(status, bytes_of(answer_room, size), BYTES_EMPTY);
@@ -81,7 +85,7 @@ void http_answer_end(struct http_exchange *exchange, size_t size, uint16_t statu
 void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes body,
                  uint16_t status, void (*release)(void *owner), void *owner)
 {
-    ASSERT(exchange == &fake.exchange);
+    ASSERT(exchange == fake.exchange);
     answer_keep(status, head, body);
     if (release != NULL) {
         fake.releases++;
@@ -91,13 +95,13 @@ void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes
 
 bool http_closes(const struct http_exchange *exchange)
 {
-    ASSERT(exchange == &fake.exchange);
+    ASSERT(exchange == fake.exchange);
     return fake.closes;
 }
 
 bool http_says_keep_alive(const struct http_exchange *exchange)
 {
-    ASSERT(exchange == &fake.exchange);
+    ASSERT(exchange == fake.exchange);
     return fake.keep_alive;
 }
 
@@ -330,30 +334,39 @@ static void head_read(struct http_request *request, char *head)
     }
 }
 
-void fake_send_bytes(const char *head, struct bytes body)
+void fake_exchange_begin(void)
 {
-    ASSERT(strlen(head) < sizeof(request_text));
-    memset(&fake.exchange, 0, sizeof(fake.exchange));
-    memcpy(request_text, head, strlen(head) + 1);
-    arena_used = 0;
     fake.answers = 0;
     fake.sent_size = 0;
     fake.submitted = NULL;
-    fake.exchange.number = 0x42;
-    fake.exchange.started_ns = FAKE_NOW_NS - 5000;
-    fake.exchange.request.headers = headers;
-    fake.exchange.request.minor = 1;
-    fake.exchange.request.body = body;
-    fake.exchange.request.has_body = body.size > 0;
-    head_read(&fake.exchange.request, request_text);
-    rest_handle(fake.rest, &fake.exchange);
+    ASSERT(fake.exchange == NULL);
+    size_t size = (sizeof(*fake.exchange) + 15) / 16 * 16;
+    fake.exchange = aligned_alloc(16, size);
+    ASSERT(fake.exchange != NULL);
+    memset(fake.exchange, 0, sizeof(*fake.exchange));
+}
+
+void fake_send_bytes(const char *head, struct bytes body)
+{
+    ASSERT(strlen(head) < sizeof(request_text));
+    fake_exchange_begin();
+    memcpy(request_text, head, strlen(head) + 1);
+    arena_used = 0;
+    fake.exchange->number = 0x42;
+    fake.exchange->started_ns = FAKE_NOW_NS - 5000;
+    fake.exchange->request.headers = headers;
+    fake.exchange->request.minor = 1;
+    fake.exchange->request.body = body;
+    fake.exchange->request.has_body = body.size > 0;
+    head_read(&fake.exchange->request, request_text);
+    rest_handle(fake.rest, fake.exchange);
     if (fake.answers == 0) {
         /* Views of the request end with the handler; what was kept stays. */
         memset(request_text, '!', sizeof(request_text));
         memset(headers, 0, sizeof(headers));
-        enum http_method method = fake.exchange.request.method;
-        memset(&fake.exchange.request, 0, sizeof(fake.exchange.request));
-        fake.exchange.request.method = method;
+        enum http_method method = fake.exchange->request.method;
+        memset(&fake.exchange->request, 0, sizeof(fake.exchange->request));
+        fake.exchange->request.method = method;
     }
 }
 
@@ -389,7 +402,7 @@ uint16_t fake_status(void)
     int status = 0;
     int found = sscanf(fake.sent, "HTTP/1.1 %d ", &status);
     ASSERT(found == 1);
-    ASSERT(status == fake.exchange.status);
+    ASSERT(status == fake.answered.status);
     return (uint16_t)status;
 }
 

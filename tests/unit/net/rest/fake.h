@@ -17,8 +17,10 @@ struct fake {
     struct metrics *metrics;
     struct collection collections[2];
     struct rest_options options; /* change before fake_start */
-    struct http_exchange exchange;
-    char sent[2u << 20]; /* the whole answer */
+    /* freed when it is answered, so that AddressSanitizer sees a touch after */
+    struct http_exchange *exchange;
+    struct http_exchange answered; /* a copy of the last one */
+    char sent[2u << 20];           /* the whole answer */
     size_t sent_size;
     uint32_t answers;
     uint32_t releases;
@@ -48,6 +50,8 @@ extern struct fake fake;
 void fake_init(void);
 void fake_start(void);
 void fake_end(void);
+/* A new exchange, zeroed, for what is not sent with fake_send. */
+void fake_exchange_begin(void);
 /* A whole request as on the wire; the answer may come at once or with fake_done. */
 void fake_send(const char *head, const char *body);
 void fake_send_bytes(const char *head, struct bytes body);

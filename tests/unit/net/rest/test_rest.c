@@ -115,10 +115,9 @@ Test(rest, settings_over_their_limits_are_refused)
 
 Test(rest, a_refused_request_is_a_problem_too)
 {
-    fake.answers = 0;
-    memset(&fake.exchange, 0, sizeof(fake.exchange));
+    fake_exchange_begin();
     fake.closes = true;
-    rest_refuse(fake.rest, &fake.exchange, 431, "the head is over 16 KiB");
+    rest_refuse(fake.rest, fake.exchange, 431, "the head is over 16 KiB");
     cr_assert_eq(fake_status(), 431);
     cr_assert_str_eq(fake_header("Connection"), "close");
     cr_assert(fake_body_has("\"detail\":\"the head is over 16 KiB\""));
@@ -149,7 +148,7 @@ Test(rest, health_and_readiness_follow_the_process)
 Test(rest, metrics_are_those_of_rest_the_engine_and_the_server)
 {
     fake_send("GET /healthz", NULL);
-    rest_finished(fake.rest, &fake.exchange, FAKE_NOW_NS);
+    rest_finished(fake.rest, &fake.answered, FAKE_NOW_NS);
     fake_send("GET /metrics", NULL);
     cr_assert_eq(fake_status(), 200);
     cr_assert_str_eq(fake_header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
@@ -305,7 +304,7 @@ Test(rest, a_request_is_one_line_of_the_access_log_without_its_query)
     rest_access_log_set(fake.rest, true);
     fake_cache("{\"id\":\"1\"}");
     fake_send("GET /pets/%22?secret=1", NULL);
-    rest_finished(fake.rest, &fake.exchange, FAKE_NOW_NS + 7999);
+    rest_finished(fake.rest, &fake.answered, FAKE_NOW_NS + 7999);
     cr_assert_eq(fake.log_size, 0, "written at the end of the turn");
     rest_turn_end(fake.rest);
     char expected[400];
@@ -317,7 +316,7 @@ Test(rest, a_request_is_one_line_of_the_access_log_without_its_query)
     cr_assert_str_eq(fake.log, expected);
     rest_access_log_set(fake.rest, false);
     fake_send("GET /pets/1", NULL);
-    rest_finished(fake.rest, &fake.exchange, FAKE_NOW_NS);
+    rest_finished(fake.rest, &fake.answered, FAKE_NOW_NS);
     rest_turn_end(fake.rest);
     cr_assert_eq(fake.log_size, strlen(expected));
 }
