@@ -213,6 +213,10 @@ static void operation_apply(struct store_memory *memory, struct reader *reader)
 static enum status memory_apply(struct store *store, struct store_batch *batch)
 {
     struct store_memory *memory = memory_lock(store);
+    if (memory->flush_is_failed) {
+        memory_unlock(memory);
+        return STATUS_IO_ERROR;
+    }
     if (memory->stall_left == 0 && chance(memory, memory->faults.stall)) {
         memory->stall_left = memory->faults.stall_applies;
     }
@@ -397,7 +401,9 @@ static void memory_statistics(struct store *store, struct store_statistics *out)
     *out = (struct store_statistics){
         .memtable_bytes = memory->unflushed_bytes + memory->closed_bytes,
         .unflushed_memtables = memory->is_closed ? 1 : 0,
-        .stalled = memory->stall_left > 0,
+        .stalled = memory->stall_left > 0 || memory->flush_is_failed,
+        .failure = memory->flush_is_failed ? STATUS_IO_ERROR : STATUS_OK,
+        .failure_text = memory->flush_is_failed ? "a flush was made to fail" : NULL,
     };
     memory_unlock(memory);
 }

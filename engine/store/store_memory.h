@@ -22,7 +22,7 @@ struct store_memory_faults {
     uint32_t read_damaged;  /* a blocking get, or a step of a blocking iterator, finds damage */
     uint32_t flush_busy;    /* flush_begin closes nothing: BUSY */
     uint32_t
-        flush_failed; /* flush_wait ends with IO_ERROR; so does every later flush, until a crash */
+        flush_failed; /* flush_wait ends with IO_ERROR; so do later flushes and applies, until a crash */
     uint32_t
         crash_keeps_closed; /* a crash finds that what flush_begin closed has reached the disk just then */
 };
