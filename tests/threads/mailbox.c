@@ -16,6 +16,9 @@
 
 #define POSTERS  3
 #define MESSAGES 50000
+/* A poster waits until so many of its messages have arrived, so that the receiver runs dry and
+ * sleeps often. */
+#define WINDOW 64
 /* A message that nobody rang for would leave the receiver asleep for ever; this long is for
  * ever. */
 #define LOST_S 20
@@ -34,6 +37,7 @@ struct bell {
 static struct mailbox mailbox;        /* shared by the threads of the test */
 static struct bell bell;              /* likewise */
 static uint32_t next_number[POSTERS]; /* the receiver's */
+static sem_t arrived[POSTERS];        /* a window of the poster's has arrived */
 static uint32_t received;             /* the receiver's */
 
 static void ring(struct waker *waker)
@@ -47,6 +51,9 @@ static void receive(struct message *message)
     ASSERT(numbered->number == next_number[numbered->poster]);
     next_number[numbered->poster]++;
     received++;
+    if (next_number[numbered->poster] % WINDOW == 0) {
+        sem_post(&arrived[numbered->poster]);
+    }
     free(numbered);
 }
 
@@ -67,6 +74,9 @@ static void *post_all(void *argument)
         }
         if (mailbox_post_chain(&mailbox, &chain[0]->message, &chain[count - 1]->message)) {
             mailbox_ring(&mailbox);
+        }
+        if (i / WINDOW != (i + count) / WINDOW) {
+            sem_wait(&arrived[poster]);
         }
         i += count;
     }
@@ -89,6 +99,7 @@ int main(void)
     sem_init(&bell.semaphore, 0, 0);
     mailbox_init(&mailbox, &bell.waker);
     for (uintptr_t i = 0; i < POSTERS; i++) {
+        sem_init(&arrived[i], 0, 0);
         ASSERT(pthread_create(&threads[i], NULL, post_all, (void *)i) == 0);
     }
     uint32_t sleeps = 0;
@@ -105,6 +116,7 @@ int main(void)
     }
     for (uint32_t i = 0; i < POSTERS; i++) {
         pthread_join(threads[i], NULL);
+        sem_destroy(&arrived[i]);
     }
     ASSERT(mailbox_deliver(&mailbox) == 0);
     printf("mailbox: %u messages, %u sleeps\n", received, sleeps);
