@@ -18,7 +18,7 @@
 #define MESSAGES 50000
 /* A poster waits until so many of its messages have arrived, so that the receiver runs dry and
  * sleeps often. */
-#define WINDOW 64
+#define WINDOW 4
 /* A message that nobody rang for would leave the receiver asleep for ever; this long is for
  * ever. */
 #define LOST_S 20
