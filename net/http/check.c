@@ -113,6 +113,18 @@ static bool is_host(struct bytes host)
     return true;
 }
 
+static bool is_coding_list(struct bytes value)
+{
+    for (size_t i = 0; i < value.size; i++) {
+        uint8_t c = value.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (c == 0 || strchr("-_, ", c) == NULL)) {
+            return false;
+        }
+    }
+    return value.size > 0;
+}
+
 struct framing_headers {
     uint32_t length_count;
     uint32_t encoding_count;
@@ -172,6 +184,9 @@ static struct refusal check_framing(struct http_request *request,
         }
         if (headers->encoding_count > 1) {
             return refuse_with(400, "there is more than one Transfer-Encoding header");
+        }
+        if (!is_coding_list(headers->encoding)) {
+            return refuse_with(400, "Transfer-Encoding is malformed");
         }
         if (headers->encoding.size != 7 || !name_is(headers->encoding, "chunked")) {
             return refuse_with(501, "the only Transfer-Encoding known here is chunked");

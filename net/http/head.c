@@ -238,8 +238,20 @@ static struct refusal refuse_parse(enum llhttp_errno error, const struct parse *
     case HPE_INVALID_TRANSFER_ENCODING:
         return refuse_with(400, "Transfer-Encoding is malformed or contradicted");
     default:
+        if (is_other_version(line) && line.data[line.size - 3] != '1') {
+            return refuse_with(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        }
         return refuse_with(400, "the request is malformed");
     }
+}
+
+/* Single spaces and a version: llhttp also takes several, and none for HTTP/0.9. */
+static bool is_exact_line(struct bytes head, struct bytes method, struct bytes target)
+{
+    static const char version[] = " HTTP/1.1\r";
+    size_t end = method.size + 1 + target.size;
+    return target.data == head.data + method.size + 1 && end + sizeof(version) - 1 <= head.size &&
+           head.data[end] == ' ' && head.data[end + sizeof(version) - 2] == '\r';
 }
 
 struct refusal head_parse(struct bytes head, struct http_header *headers,
@@ -268,6 +280,9 @@ struct refusal head_parse(struct bytes head, struct http_header *headers,
     request->target = parse.target;
     request->header_count = parse.header_count;
     request->minor = parser.http_minor;
+    if (!is_exact_line(head, request->method_text, request->target)) {
+        return refuse_with(400, "the request line is malformed");
+    }
     if (parser.http_major != 1 || parser.http_minor > 1) {
         return refuse_with(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     }
