@@ -67,12 +67,13 @@ Test(document, every_form_of_every_type_is_valid)
 Test(document, what_no_json_could_say_is_invalid)
 {
     CHECK("", STATUS_INVALID);
-    CHECK("\x01\x01", STATUS_INVALID);                 /* something behind the value */
-    CHECK("\xC1", STATUS_INVALID);                     /* never used */
-    CHECK("\xC4\x01x", STATUS_INVALID);                /* bin */
-    CHECK("\xC5\x00\x01x", STATUS_INVALID);            /* bin */
-    CHECK("\xC6\x00\x00\x00\x01x", STATUS_INVALID);    /* bin */
-    CHECK("\xD4\x02x", STATUS_INVALID);                /* another extension */
+    CHECK("\x01\x01", STATUS_INVALID);              /* something behind the value */
+    CHECK("\xC1", STATUS_INVALID);                  /* never used */
+    CHECK("\xC4\x01x", STATUS_INVALID);             /* bin */
+    CHECK("\xC5\x00\x01x", STATUS_INVALID);         /* bin */
+    CHECK("\xC6\x00\x00\x00\x01x", STATUS_INVALID); /* bin */
+    CHECK("\xD4\x02x", STATUS_INVALID);             /* another extension */
+    CHECK("\xD4\x02\x35", STATUS_INVALID);          /* the text of a number in it does not help */
     CHECK("\xD6\xFF\x00\x00\x00\x00", STATUS_INVALID); /* a timestamp */
     CHECK("\xD7\xFF\x00\x00\x00\x00\x00\x00\x00\x00", STATUS_INVALID);
     CHECK("\xD4\x01x", STATUS_INVALID); /* a number's text that is none */

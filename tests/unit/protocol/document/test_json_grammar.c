@@ -2,6 +2,8 @@
  * What RFC 8259 calls valid and invalid, one line a case; the bytes that no C string holds are
  * octal escapes.
  */
+#include <sys/resource.h>
+
 #include "tests/unit/protocol/document/helper.h"
 
 TestSuite(json_grammar, .fini = free_kept);
@@ -474,3 +476,32 @@ Test(json_grammar, a_hundred_thousand_names_do_not_take_quadratic_time)
     cr_assert_eq(document_validate(document), STATUS_OK);
     cr_assert_lt(seconds_now() - from, 3.0);
 }
+
+#ifndef __SANITIZE_ADDRESS__
+Test(json_grammar, without_memory_a_large_text_is_refused_and_says_so)
+{
+    struct bytes json = many_members(20000, false);
+    struct writer out = new_writer(3 * json.size);
+    struct bytes document = document_of_bytes(json);
+    struct json_error error = {0};
+    /* From here on the process can map nothing more, and what is free in its heap is given away. */
+    struct rlimit none = {0, RLIM_INFINITY};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &none), 0);
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &none), 0);
+    size_t size = 1 << 20;
+    while (size > 64) {
+        void *volatile taken = malloc(size); /* volatile, or the compiler leaves it out */
+        size = taken == NULL ? size / 2 : size;
+    }
+    enum status parsed = json_to_document(json, &out, &error);
+    enum status validated = document_validate(document);
+    enum status parsed_small = json_to_document(BYTES_LITERAL("{\"a\":1.50}"), &out, NULL);
+    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &all), 0);
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &all), 0);
+    cr_expect_eq(parsed, STATUS_NO_MEMORY);
+    cr_expect_eq(error.status, STATUS_NO_MEMORY);
+    cr_expect_eq(validated, STATUS_NO_MEMORY);
+    cr_expect_eq(parsed_small, STATUS_OK);
+}
+#endif

@@ -102,7 +102,9 @@ static void write_string(struct dice *dice, struct texts *texts, struct bytes ut
 static void random_string(struct dice *dice, struct texts *texts, uint32_t prefix)
 {
     struct writer utf8 = new_writer(600);
+    /* Names must differ: a number, ended by what is no digit, in front of what chance gives. */
     writer_decimal(&utf8, prefix);
+    writer_u8(&utf8, '.');
     uint32_t length = dice_below(dice, 10) == 0 ? dice_below(dice, 140) : dice_below(dice, 12);
     for (; length > 0; length--) {
         uint8_t bytes[4];
