@@ -1,11 +1,12 @@
 /*
- * rest.c: nanoseconds of net/rest per cached GET, between a parsed request and an answer ready to be sent.
+ * rest.c: nanoseconds of net/rest per cached GET, between a parsed request and an answer ready to
+ * be sent.
  *
  *     micro_rest [--small]
  *
- * HTTP and engine are played: a request that is there already, room for its answer, and a cache that has one record of
- * 300 bytes. What is left is routing, the id, the head and the copy of the body. --small is for the test run, not for
- * figures. Prints a hash of the answers.
+ * HTTP and engine are played: a request that is there already, room for its answer, and a cache
+ * that has one record of 300 bytes. What is left is routing, the id, the head and the copy of the
+ * body. --small is for the test run, not for figures. Prints a hash of the answers.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,7 +178,8 @@ static void run(const char *name, unsigned rounds)
         for (unsigned round = 0; round < rounds; round++) {
             rest_handle(bench.rest, &bench.exchange);
             rest_finished(bench.rest, &bench.exchange, 1000);
-            /* As net/http leaves an exchange to the next request; only what rest_handle sets is set again. */
+            /* As net/http leaves an exchange to the next request; only what rest_handle sets is set
+             * again. */
             memset(bench.exchange.user, 0, sizeof(bench.exchange.user));
         }
         double each = (now_ns() - started) / rounds;
