@@ -21,6 +21,9 @@ Test(compare, the_order_of_members_does_not_count_and_that_of_elements_does)
     cr_expect_not(equal("{\"a\":1}", "{\"a\":1,\"b\":2}"));
     cr_expect_not(equal("{\"a\":1}", "{\"b\":1}"));
     cr_expect_not(equal("{\"a\":1,\"b\":1}", "{\"a\":1,\"c\":1}"));
+    cr_expect_not(equal("{\"x\":{\"a\":1}}", "{\"x\":{\"a\":1,\"b\":2}}"));
+    cr_expect_not(equal("{\"x\":[1]}", "{\"x\":[1,2]}"));
+    cr_expect_not(equal("[[1],2]", "[[1,2]]"));
     cr_expect_not(equal("[]", "{}"));
     cr_expect_not(equal("[1]", "[[1]]"));
     cr_expect_not(equal("[1]", "1"));

@@ -460,6 +460,25 @@ Test(json_grammar, a_repeated_name_is_found_among_any_number_of_members)
     }
 }
 
+Test(json_grammar, any_one_of_many_names_may_be_the_repeated_one)
+{
+    for (unsigned repeated = 0; repeated < 17; repeated++) {
+        struct writer json = new_writer(400);
+        writer_u8(&json, '{');
+        for (unsigned member = 0; member < 17; member++) {
+            char text[32];
+            snprintf(text, sizeof(text), "\"name %u\":0,", member);
+            writer_text(&json, text);
+        }
+        char last[32];
+        snprintf(last, sizeof(last), "\"name %u\":0}", repeated);
+        writer_text(&json, last);
+        struct writer out = new_writer(1000);
+        cr_expect_eq(json_to_document(writer_bytes(&json), &out, NULL), STATUS_INVALID, "%u",
+                     repeated);
+    }
+}
+
 static double seconds_now(void)
 {
     struct timespec now;
