@@ -200,6 +200,19 @@ Test(read, a_large_answer_of_the_engine_moves_to_the_connection)
     free(large);
 }
 
+Test(read, memory_of_the_engine_goes_back_when_the_answer_does_not_need_it)
+{
+    static char large[100001];
+    memset(large, 'x', sizeof(large) - 1);
+    static const char *const heads[] = {"GET /pets/1\nIf-None-Match: *",
+                                        "GET /pets/1\nIf-Match: \"x\"", "HEAD /pets/1"};
+    for (size_t index = 0; index < 3; index++) {
+        fake_send(heads[index], NULL);
+        fake_done(STATUS_OK, large);
+        cr_assert_neq(fake_status(), 0);
+    }
+}
+
 Test(read, conditions_are_judged_on_misses_too)
 {
     fake_send("GET /pets/1\nIf-None-Match: \"0-1-a\"", NULL);

@@ -158,6 +158,19 @@ static struct bytes object_of(size_t size)
     return bytes_of(body, size);
 }
 
+Test(write, a_document_in_a_block_of_its_own_is_freed_whatever_comes_of_it)
+{
+    static const enum status outcomes[] = {STATUS_OK, STATUS_BUSY, STATUS_NOT_FOUND};
+    struct bytes body = object_of(100000);
+    for (size_t index = 0; index < 3; index++) {
+        fake_send_bytes("PATCH /pets/1" JSON_TYPE, body);
+        cr_assert_gt(fake.submitted->document.size, 99000);
+        fake_done(outcomes[index], NULL);
+        cr_assert_neq(fake_status(), 0);
+    }
+    free((void *)body.data);
+}
+
 Test(write, a_body_has_a_mebibyte_and_not_one_byte_more)
 {
     struct bytes body = object_of(DOCUMENT_JSON_BYTES_MAX + 1);
