@@ -1,5 +1,6 @@
 #include "protocol/document/members.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define XXH_INLINE_ALL
@@ -9,6 +10,11 @@
 
 /* Runs of this many entries are sorted by insertion before they are merged. */
 #define SORT_RUN_COUNT 8
+/* From so many entries on, they are dealt into as many buckets first. */
+#define SORT_BUCKET_COUNT 4096
+#define SORT_BUCKET_SHIFT 52
+
+static_assert(UINT64_MAX >> SORT_BUCKET_SHIFT == SORT_BUCKET_COUNT - 1, "every order has a bucket");
 
 void members_deinit(struct members *members)
 {
@@ -93,20 +99,12 @@ static void merge_runs(const struct member *from, size_t middle, size_t count, s
     }
 }
 
-bool members_sort(struct members *members, size_t from, const uint8_t *base)
+/* Sorts items, with as many entries of room; the result may end up in either, and is returned. */
+static struct member *merge_sort(struct member *items, struct member *room, size_t count,
+                                 const uint8_t *base)
 {
-    ASSERT(from <= members->count);
-    size_t count = members->count - from;
-    if (count <= MEMBERS_LINEAR_MAX) {
-        sort_run(members->items + from, count, base);
-        return true;
-    }
-    if (!members_reserve(members, count)) {
-        return false;
-    }
-    struct member *items = members->items + from;
     struct member *source = items;
-    struct member *target = items + count;
+    struct member *target = room;
     for (size_t at = 0; at < count; at += SORT_RUN_COUNT) {
         size_t left = count - at;
         sort_run(source + at, left < SORT_RUN_COUNT ? left : SORT_RUN_COUNT, base);
@@ -121,10 +119,63 @@ bool members_sort(struct members *members, size_t from, const uint8_t *base)
         source = target;
         target = swap;
     }
-    if (source != items) {
-        memcpy(items, source, count * sizeof(*items));
+    return source;
+}
+
+/*
+ * Many entries are dealt into buckets by the first bits of their orders, which for hashes leaves a
+ * few in each; where they are no hashes it costs one pass more. Entries of the same order keep
+ * their sequence. The result is in items.
+ */
+static void bucket_sort(struct member *items, struct member *room, size_t count,
+                        const uint8_t *base)
+{
+    uint32_t ends[SORT_BUCKET_COUNT] = {0};
+    for (size_t at = 0; at < count; at++) {
+        ends[items[at].order >> SORT_BUCKET_SHIFT]++;
     }
-    ASSERT_SLOW(!is_before(&items[count - 1], &items[0], base));
+    uint32_t sum = 0;
+    for (size_t bucket = 0; bucket < SORT_BUCKET_COUNT; bucket++) {
+        uint32_t size = ends[bucket];
+        ends[bucket] = sum; /* where it begins, and once dealt where it ends */
+        sum += size;
+    }
+    ASSERT(sum == count);
+    for (size_t at = 0; at < count; at++) {
+        room[ends[items[at].order >> SORT_BUCKET_SHIFT]++] = items[at];
+    }
+    size_t from = 0;
+    for (size_t bucket = 0; bucket < SORT_BUCKET_COUNT; bucket++) {
+        size_t size = ends[bucket] - from;
+        struct member *sorted = merge_sort(room + from, items + from, size, base);
+        if (sorted != items + from) {
+            memcpy(items + from, sorted, size * sizeof(*items));
+        }
+        from = ends[bucket];
+    }
+}
+
+bool members_sort(struct members *members, size_t from, const uint8_t *base)
+{
+    ASSERT(from <= members->count);
+    size_t count = members->count - from;
+    if (count <= MEMBERS_LINEAR_MAX) {
+        sort_run(members->items + from, count, base);
+        return true;
+    }
+    if (!members_reserve(members, count)) {
+        return false;
+    }
+    struct member *items = members->items + from;
+    if (count >= SORT_BUCKET_COUNT) {
+        bucket_sort(items, items + count, count, base);
+    } else {
+        struct member *sorted = merge_sort(items, items + count, count, base);
+        if (sorted != items) {
+            memcpy(items, sorted, count * sizeof(*items));
+        }
+    }
+    ASSERT(!is_before(&items[count - 1], &items[0], base));
     return true;
 }
 
