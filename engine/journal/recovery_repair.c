@@ -198,11 +198,13 @@ static enum status repair_new(struct recovery *recovery, const struct journal_op
                               struct recovery_active *out)
 {
     ASSERT(recovery->segment_count == 0);
-    recovery->segments = calloc(1, sizeof(recovery->segments[0]));
+    if (recovery->segments == NULL) {
+        recovery->segments = calloc(1, sizeof(recovery->segments[0]));
+        recovery->segment_capacity = 1;
+    }
     if (recovery->segments == NULL) {
         return STATUS_NO_MEMORY;
     }
-    recovery->segment_capacity = 1;
     recovery->recovered.tail = JOURNAL_TAIL_NEW;
     recovery->recovered.epochs = 1;
     new_header(options, &out->header);

@@ -254,8 +254,10 @@ enum status journal_segments_open(const struct journal_options *options,
                                    "a batch must hold the largest entry, and a segment a batch; "
                                    "raise the segment size");
     }
-    struct recovery_options recovery_options = {
-        .disk = own.disk, .persisted_sequence = persisted_sequence, .shard_count = own.shard_count};
+    struct recovery_options recovery_options = {.disk = own.disk,
+                                                .persisted_sequence = persisted_sequence,
+                                                .shard_count = own.shard_count,
+                                                .verify_all = own.read_only};
     struct recovery recovery;
     enum status status = recovery_scan(&recovery_options, &recovery, problem);
     struct segments *segments = NULL;

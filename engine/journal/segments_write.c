@@ -462,11 +462,13 @@ void segments_take_sync(struct message *message)
 
 void segments_turn(struct segments *segments)
 {
-    if (segments->write.finished) {
-        write_finish(segments);
-    }
+    /* The sync first: if it failed, the write that finished beside it is not to be relied on
+     * either. */
     if (segments->sync.finished) {
         sync_finish(segments);
+    }
+    if (segments->write.finished) {
+        write_finish(segments);
     }
     write_start(segments);
     if (segments->sync_due_ns <= segments->now_ns) {

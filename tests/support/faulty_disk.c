@@ -29,9 +29,11 @@ struct faulty_folder {
     struct faulty_name names[NAMES_MAX];
 };
 
+enum faulty_change_kind { CHANGE_CREATE, CHANGE_RENAME, CHANGE_REMOVE };
+
 /* A change of the folder that no sync of it has covered. */
 struct faulty_change {
-    enum { CHANGE_CREATE, CHANGE_RENAME, CHANGE_REMOVE } kind;
+    enum faulty_change_kind kind;
     char from[DISK_NAME_BYTES_MAX];
     char to[DISK_NAME_BYTES_MAX];
     struct faulty_file *file;
@@ -229,7 +231,8 @@ static void folder_change(struct faulty_disk *faulty, struct faulty_change chang
     faulty->changes[faulty->change_count++] = change;
 }
 
-static struct faulty_change change_of(int kind, const char *from, const char *to)
+static struct faulty_change change_of(enum faulty_change_kind kind, const char *from,
+                                      const char *to)
 {
     struct faulty_change change = {.kind = kind};
     ASSERT(strlen(from) < DISK_NAME_BYTES_MAX && strlen(to) < DISK_NAME_BYTES_MAX);
