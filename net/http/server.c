@@ -113,6 +113,11 @@ static void ring_shut_write(struct http_connection *connection)
 
 static void ring_close_connection(struct http_connection *connection)
 {
+    if (connection->failed) {
+        /* What the client does not take is thrown away; otherwise the kernel would go on offering it, and keep its memory. */
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
     ring_close(connection->server->ring, connection->fd);
 }
 
