@@ -34,20 +34,34 @@ static void collections_sort(struct rest *rest)
     }
 }
 
-static void options_set(struct rest *rest, const struct rest_options *options)
+enum status rest_headers_set(struct rest *rest, struct bytes cors_origin,
+                             struct bytes cache_control,
+                             enum rest_invalidation unauthorized_invalidation)
+{
+    if (cors_origin.size > REST_CORS_ORIGIN_BYTES_MAX ||
+        cache_control.size > REST_CACHE_CONTROL_BYTES_MAX) {
+        return STATUS_TOO_LARGE;
+    }
+    rest->options.unauthorized_invalidation = unauthorized_invalidation;
+    heads_init(&rest->heads, cors_origin.size > 0 ? cors_origin : BYTES_LITERAL("*"),
+               cache_control.size > 0 ? cache_control : BYTES_LITERAL("no-cache"));
+    heads_turn(&rest->heads, rest->wall_ms);
+    return STATUS_OK;
+}
+
+static enum status options_set(struct rest *rest, const struct rest_options *options)
 {
     rest->options = *options;
-    struct bytes origin = options->cors_origin.size > 0 ? options->cors_origin : BYTES_LITERAL("*");
-    struct bytes cache_control =
-        options->cache_control.size > 0 ? options->cache_control : BYTES_LITERAL("no-cache");
-    heads_init(&rest->heads, origin, cache_control);
-    rest->options.cors_origin = rest->heads.cors_origin;
-    rest->options.cache_control = rest->heads.cache_control;
+    /* heads keeps copies; the caller's may end. */
+    rest->options.cors_origin = BYTES_EMPTY;
+    rest->options.cache_control = BYTES_EMPTY;
     if (options->principal.name.size == 0) {
         rest->options.principal = PRINCIPAL_ANONYMOUS;
     }
     rest->access_log = options->access_log;
     collections_sort(rest);
+    return rest_headers_set(rest, options->cors_origin, options->cache_control,
+                            options->unauthorized_invalidation);
 }
 
 enum status rest_create(const struct rest_options *options, struct rest **out)
@@ -55,10 +69,6 @@ enum status rest_create(const struct rest_options *options, struct rest **out)
     ASSERT(options->collection_count > 0);
     ASSERT(options->collection_count <= COLLECTION_COUNT_MAX);
     *out = NULL;
-    if (options->cors_origin.size > REST_CORS_ORIGIN_BYTES_MAX ||
-        options->cache_control.size > REST_CACHE_CONTROL_BYTES_MAX) {
-        return STATUS_TOO_LARGE;
-    }
     struct rest *rest = aligned_alloc(64, (sizeof(*rest) + 63) / 64 * 64);
     if (rest == NULL) {
         return STATUS_NO_MEMORY;
@@ -66,11 +76,14 @@ enum status rest_create(const struct rest_options *options, struct rest **out)
     memset(rest, 0, sizeof(*rest));
     rest->log = malloc(LOG_BYTES_MAX);
     rest->document = malloc(DOCUMENT_BYTES_MAX);
-    if (rest->log == NULL || rest->document == NULL) {
-        rest_destroy(&rest);
-        return STATUS_NO_MEMORY;
+    enum status status = STATUS_NO_MEMORY;
+    if (rest->log != NULL && rest->document != NULL) {
+        status = options_set(rest, options);
     }
-    options_set(rest, options);
+    if (status != STATUS_OK) {
+        rest_destroy(&rest);
+        return status;
+    }
     if (options->metrics != NULL) {
         rest->metrics = metrics_thread_at(options->metrics, options->thread_index);
     }

@@ -80,7 +80,12 @@ void rest_destroy(struct rest **rest);
 /* The start and the end of a turn. The end hands the access log's lines over. */
 void rest_turn(struct rest *rest, uint64_t now_ns, uint64_t wall_ms);
 void rest_turn_end(struct rest *rest);
+/* What may change while it runs; on rest's thread, between two turns. TOO_LARGE: nothing has
+ * changed. */
 void rest_access_log_set(struct rest *rest, bool on);
+MUST_USE enum status rest_headers_set(struct rest *rest, struct bytes cors_origin,
+                                      struct bytes cache_control,
+                                      enum rest_invalidation unauthorized_invalidation);
 
 /* The callbacks of http_options; context is the struct rest. */
 void rest_handle(void *context, struct http_exchange *exchange);

@@ -98,6 +98,18 @@ Test(rest, the_origin_and_cache_control_are_as_configured)
     cr_assert_str_eq(fake_header("Cache-Control"), "max-age=5");
 }
 
+Test(rest, a_reload_changes_what_the_next_answer_says)
+{
+    fake_cache("{}");
+    cr_assert_eq(rest_headers_set(fake.rest, BYTES_LITERAL("https://new.example"), BYTES_EMPTY,
+                                  REST_FAIL_WITH_403),
+                 STATUS_OK);
+    fake_send("GET /pets/1", NULL);
+    cr_assert_str_eq(fake_header("Access-Control-Allow-Origin"), "https://new.example");
+    cr_assert_str_eq(fake_header("Cache-Control"), "no-cache");
+    cr_assert_str_eq(fake_header("Date"), "Thu, 01 Jan 2026 00:00:00 GMT");
+}
+
 Test(rest, settings_over_their_limits_are_refused)
 {
     static char setting[REST_CORS_ORIGIN_BYTES_MAX + 1];
