@@ -1,7 +1,7 @@
 /*
  * Time per parse, render, validation, comparison and merge of a document of about 300 bytes, and of
- * a large one. --small runs a moment only, to see that it still works. Prints a hash of all results,
- * so that nothing is optimised away and two builds can be seen to do the same.
+ * a large one. --small runs a moment only, to see that it still works. Prints a hash of all
+ * results, so that nothing is optimised away and two builds can be seen to do the same.
  */
 #include <stdio.h>
 #include <stdlib.h>

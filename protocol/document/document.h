@@ -14,8 +14,8 @@
  * document_equal.
  *
  * Owner:     the caller; views point into the bytes given. Any thread may call.
- * Memory:    what has up to 64 members is handled on the C stack (at most 32 KiB of it); more members
- *            take a block that grows with their count, freed before the call returns.
+ * Memory:    what has up to 64 members is handled on the C stack (at most 48 KiB of it); more
+ *            members take a block that grows with their count, freed before the call returns.
  * Trust:     bytes from outside go through document_validate once. The other functions never read
  *            past the end of what they are given, but on bytes that were not validated they may
  *            answer false, DAMAGED or half the truth.

@@ -479,6 +479,29 @@ Test(json_grammar, any_one_of_many_names_may_be_the_repeated_one)
     }
 }
 
+Test(json_grammar, the_largest_body_fits_into_the_largest_document)
+{
+    static const char *const ELEMENTS[] = {"0.5", "{}", "[]", "\"\"", "1E2", "-0", "65536", "1"};
+    struct bytes deep = nested(DOCUMENT_DEPTH_MAX - 1, "[", "", "]");
+    struct writer out = new_writer(DOCUMENT_BYTES_MAX);
+    for (size_t kind = 0; kind <= sizeof(ELEMENTS) / sizeof(ELEMENTS[0]); kind++) {
+        struct bytes element = kind == 0 ? deep : bytes_of_text(ELEMENTS[kind - 1]);
+        struct writer json = new_writer(DOCUMENT_JSON_BYTES_MAX);
+        writer_u8(&json, '[');
+        writer_put(&json, element);
+        while (writer_left(&json) > element.size + 1) {
+            writer_u8(&json, ',');
+            writer_put(&json, element);
+        }
+        writer_u8(&json, ']');
+        out.size = 0;
+        cr_expect_eq(json_to_document(writer_bytes(&json), &out, NULL), STATUS_OK, "%zu", kind);
+        struct writer back = new_writer(DOCUMENT_JSON_BYTES_MAX);
+        cr_expect_eq(document_to_json(writer_bytes(&out), &back), STATUS_OK);
+        cr_expect(bytes_equal(writer_bytes(&back), writer_bytes(&json)));
+    }
+}
+
 static double seconds_now(void)
 {
     struct timespec now;
