@@ -9,7 +9,7 @@
 #include "protocol/base/list.h"
 
 /* How often a thread notes what it has used, while it runs at all. */
-#define BUSY_SAMPLE_NS 100000000ull
+#define NOTE_NS 100000000ull
 
 struct loop {
     struct loop_options options;
@@ -18,16 +18,17 @@ struct loop {
     struct http_server *http;
     struct rest *rest;
     struct engine_thread *engine_thread;
+    struct journal *journal; /* NULL: another thread writes it */
+    struct metrics_thread *metrics;
     pthread_t thread;
     bool started;
     enum loop_command followed; /* the last command that was carried out */
-    uint64_t busy_sampled_ns;
+    uint64_t noted_ns;
+    uint64_t began_ns;
+    uint64_t turns;
     _Atomic int command; /* enum loop_command */
     _Atomic bool drained;
     _Atomic bool failed;
-    _Atomic uint64_t cpu_ns;
-    _Atomic uint64_t elapsed_ns;
-    uint64_t began_ns;
 };
 
 static void loop_wake(struct waker *waker)
@@ -68,8 +69,12 @@ enum status loop_create(const struct loop_options *options, struct loop **out)
     loop->options = *options;
     loop->waker.wake = loop_wake;
     loop->ring = options->ring;
+    loop->journal = options->writes_journal ? engine_journal(options->engine) : NULL;
     enum status status = STATUS_OK;
     if (options->listening_fd >= 0) {
+        loop->metrics = options->rest.metrics == NULL
+                            ? NULL
+                            : metrics_thread_at(options->rest.metrics, options->index);
         loop->engine_thread = engine_thread_at(options->engine, options->index);
         engine_thread_attach(loop->engine_thread, &loop->waker);
         status = serving_create(loop);
@@ -107,14 +112,31 @@ static void drained_note(struct loop *loop)
     atomic_store(&loop->drained, drained);
 }
 
-static void busy_note(struct loop *loop, uint64_t now_ns)
+static uint64_t load(const _Atomic uint64_t *counter)
 {
-    if (now_ns - loop->busy_sampled_ns < BUSY_SAMPLE_NS) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* What the thread has used and done so far, for scrapes. */
+static void loop_note(struct loop *loop, uint64_t now_ns)
+{
+    loop->turns++;
+    if (loop->metrics == NULL || now_ns - loop->noted_ns < NOTE_NS) {
         return;
     }
-    loop->busy_sampled_ns = now_ns;
-    atomic_store_explicit(&loop->cpu_ns, clock_thread_cpu_ns(), memory_order_relaxed);
-    atomic_store_explicit(&loop->elapsed_ns, now_ns - loop->began_ns, memory_order_relaxed);
+    loop->noted_ns = now_ns;
+    uint64_t cpu_ns = clock_thread_cpu_ns();
+    uint64_t elapsed_ns = now_ns - loop->began_ns;
+    const struct http_statistics *http = http_server_statistics(loop->http);
+    const struct metrics_loop noted = {
+        .turns = loop->turns,
+        .busy_ns = cpu_ns,
+        .idle_ns = elapsed_ns > cpu_ns ? elapsed_ns - cpu_ns : 0,
+        .connections = load(&http->connections_open),
+        .connections_accepted = load(&http->connections_accepted),
+        .connections_refused = load(&http->connections_refused),
+    };
+    metrics_loop_set(loop->metrics, &noted);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -122,7 +144,21 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Everything but waiting; the time at which it wants to run again though nothing happens. */
+/* Sending may let waiting requests in: those that went to the engine need one more step, whose bells they also wait for. */
+static uint64_t answers_send(struct loop *loop)
+{
+    uint64_t pending = engine_thread_pending(loop->engine_thread);
+    uint64_t deadline = http_server_step(loop->http);
+    rest_turn_end(loop->rest);
+    return engine_thread_pending(loop->engine_thread) > pending ? 0 : deadline;
+}
+
+/*
+ * Everything but waiting; the time at which it wants to run again though nothing happens (0: at once).
+ *
+ * The journal comes after the engine, so that its next batch has what this turn's requests wrote; what it completes is
+ * applied in the next turn, while the disk already writes that batch.
+ */
 static uint64_t loop_turn(struct loop *loop)
 {
     uint64_t now_ns = clock_monotonic_ns();
@@ -137,15 +173,14 @@ static uint64_t loop_turn(struct loop *loop)
     if (loop->engine_thread != NULL) {
         deadline = engine_thread_step(loop->engine_thread, now_ns, wall_ms);
     }
-    if (loop->options.writes_journal) {
+    if (loop->journal != NULL) {
         deadline = earlier(deadline, engine_journal_step(loop->options.engine, now_ns, wall_ms));
     }
     if (loop->http != NULL) {
-        rest_turn_end(loop->rest);
-        deadline = earlier(deadline, http_server_step(loop->http));
+        deadline = earlier(deadline, answers_send(loop));
     }
     drained_note(loop);
-    busy_note(loop, now_ns);
+    loop_note(loop, now_ns);
     return deadline <= now_ns ? 0 : deadline;
 }
 
@@ -158,21 +193,28 @@ static uint64_t loop_timeout(uint64_t deadline)
     return deadline <= now_ns ? 0 : deadline - now_ns;
 }
 
-/* Whoever posts here rings only a thread that has said that it sleeps. */
+/* Whoever posts from here on rings. False: something has been posted meanwhile. */
 static bool sleep_begin(struct loop *loop)
 {
-    if (loop->engine_thread != NULL) {
-        return engine_thread_sleep_begin(loop->engine_thread);
+    if (loop->engine_thread != NULL && !engine_thread_sleep_begin(loop->engine_thread)) {
+        return false;
     }
-    return mailbox_sleep_begin(&engine_journal(loop->options.engine)->inbox);
+    if (loop->journal != NULL && !mailbox_sleep_begin(&loop->journal->inbox)) {
+        if (loop->engine_thread != NULL) {
+            engine_thread_sleep_end(loop->engine_thread);
+        }
+        return false;
+    }
+    return true;
 }
 
 static void sleep_end(struct loop *loop)
 {
     if (loop->engine_thread != NULL) {
         engine_thread_sleep_end(loop->engine_thread);
-    } else {
-        mailbox_sleep_end(&engine_journal(loop->options.engine)->inbox);
+    }
+    if (loop->journal != NULL) {
+        mailbox_sleep_end(&loop->journal->inbox);
     }
 }
 
@@ -184,15 +226,14 @@ static void *loop_run(void *argument)
     enum status status = ring_start(loop->ring, &failure);
     while (status == STATUS_OK && atomic_load(&loop->command) != LOOP_STOP) {
         uint64_t timeout_ns = loop_timeout(loop_turn(loop));
-        bool sleeps = timeout_ns > 0 && sleep_begin(loop);
-        status = ring_wait(loop->ring, sleeps ? timeout_ns : 0);
-        if (sleeps) {
+        if (timeout_ns > 0 && sleep_begin(loop)) {
+            status = ring_wait(loop->ring, timeout_ns);
             sleep_end(loop);
+        } else {
+            status = ring_wait(loop->ring, 0);
         }
     }
     if (status != STATUS_OK) {
-        fprintf(stderr, "freshet: thread %u: the ring failed: %s\n", loop->options.index,
-                status_text(status));
         atomic_store(&loop->failed, true);
     }
     return NULL;
@@ -248,25 +289,4 @@ void loop_destroy(struct loop **loop_at)
     rest_destroy(&loop->rest);
     free(loop);
     *loop_at = NULL;
-}
-
-struct waker *loop_waker(struct loop *loop)
-{
-    return &loop->waker;
-}
-
-struct rest *loop_rest(struct loop *loop)
-{
-    return loop->rest;
-}
-
-const struct http_statistics *loop_http_statistics(const struct loop *loop)
-{
-    return http_server_statistics(loop->http);
-}
-
-void loop_busy(const struct loop *loop, uint64_t *cpu_ns_out, uint64_t *elapsed_ns_out)
-{
-    *cpu_ns_out = atomic_load_explicit(&loop->cpu_ns, memory_order_relaxed);
-    *elapsed_ns_out = atomic_load_explicit(&loop->elapsed_ns, memory_order_relaxed);
 }

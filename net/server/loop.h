@@ -52,11 +52,4 @@ bool loop_has_failed(const struct loop *loop);
 void loop_join(struct loop *loop);
 void loop_destroy(struct loop **loop); /* joined; accepts NULL */
 
-/* Rings the loop's thread; for mailboxes whose owner it is, and for the journal when it is the writer. */
-struct waker *loop_waker(struct loop *loop);
-struct rest *loop_rest(struct loop *loop);
-const struct http_statistics *loop_http_statistics(const struct loop *loop);
-/* Nanoseconds of CPU that the thread has used, and that have passed, since it began. Any thread. */
-void loop_busy(const struct loop *loop, uint64_t *cpu_ns_out, uint64_t *elapsed_ns_out);
-
 #endif

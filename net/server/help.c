@@ -1,0 +1,72 @@
+#include "net/server/help.h"
+
+#include "net/server/settings.h"
+
+void help_main(FILE *out)
+{
+    fputs("usage: freshet COMMAND [--help]\n"
+          "\n"
+          "  serve     serve collections of records over HTTP\n"
+          "  check     read a data folder through and say whether it is whole\n"
+          "  version   the version\n"
+          "  help      this text\n"
+          "\n"
+          "Exit codes: 0 clean, 1 failure (the message says what to do), 2 usage.\n",
+          out);
+}
+
+static void setting_print(FILE *out, const struct setting *setting)
+{
+    char flag[SETTING_NAME_BYTES_MAX];
+    char variable[SETTING_NAME_BYTES_MAX];
+    setting_flag(setting, flag);
+    setting_variable(setting, variable);
+    const char *when = setting->time == SETTING_AT_RELOAD   ? "; SIGHUP applies it"
+                       : setting->time == SETTING_AT_CREATE ? "; at creation only"
+                                                            : "";
+    fprintf(out, "  %s %s\n      %s\n      default %s; %s; %s in the file%s\n", flag,
+            setting->argument, setting->help, setting->default_text, variable, setting->name, when);
+}
+
+void help_serve(FILE *out)
+{
+    fputs("usage: freshet serve [--config FILE] [--SETTING VALUE]...\n"
+          "\n"
+          "Serves until SIGTERM or SIGINT. Prints one line of JSON to stdout when it is ready; "
+          "logs go to\n"
+          "stderr. SIGHUP reads the configuration file again.\n"
+          "\n"
+          "Each setting may stand in the file (YAML), in the environment and on the command line; "
+          "the later\n"
+          "of these wins. Sizes: 256MiB, 64MB, bytes. Times: 500ms, 10s, 30m, 1h, 7d.\n"
+          "\n"
+          "  --config FILE\n"
+          "      configuration file\n",
+          out);
+    for (size_t i = 0; i < SETTING_COUNT_ALL; i++) {
+        setting_print(out, settings_at(i));
+    }
+    fputs("\n"
+          "Collections are in the file only; freshet.example.yaml shows all there is. Without any, "
+          "pets and\n"
+          "products are served.\n",
+          out);
+}
+
+void help_check(FILE *out)
+{
+    fputs(
+        "usage: freshet check [--data DIR]\n"
+        "\n"
+        "Reads every batch of the journal and every block of the records, compares checksums, "
+        "positions and,\n"
+        "when the journal reaches back to its first entry, the records with what the journal says "
+        "they are.\n"
+        "Changes nothing. The server must not be running.\n"
+        "\n"
+        "  --data DIR\n"
+        "      the data folder; default ./data\n"
+        "\n"
+        "Prints lines of JSON, the last of them a summary. Exit codes: 0 whole, 1 not, 2 usage.\n",
+        out);
+}
