@@ -168,7 +168,7 @@ class GoodHttp(support.ServerTest):
             b"2\r\n{}\r\n0\r\n\r\n",
             b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
             b"00002\r\n{}\r\n000\r\n\r\n",
-            b"A\r\n{\"a\":\"bc\"\r\n1\r\n}\r\n0\r\n\r\n",
+            b"9\r\n{\"a\":\"bc\"\r\n1\r\n}\r\n0\r\n\r\n",
         ):
             self.assertEqual(self.one(POST + b"Transfer-Encoding: chunked\r\n\r\n" + body).status, 201)
 
