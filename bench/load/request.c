@@ -155,7 +155,9 @@ static void patch_decimal(uint8_t *at, uint32_t digits, uint64_t value)
     }
 }
 
-static void patch_body(struct requests *requests, uint64_t random, uint8_t *body)
+/* shelf: a product stays in its category when its price changes, so writes of a key move no index
+ * row. */
+static void patch_body(struct requests *requests, uint64_t random, uint64_t shelf, uint8_t *body)
 {
     static const char hex[] = "0123456789abcdef";
     uint64_t serial = ++requests->serial;
@@ -166,7 +168,7 @@ static void patch_body(struct requests *requests, uint64_t random, uint8_t *body
     body[PRICE_OFFSET + 4] = (uint8_t)('0' + (random >> 9) % 10);
     body[PRICE_OFFSET + 5] =
         (uint8_t)('1' + (random >> 13) % 9); /* never 0: a price as people write it */
-    patch_decimal(body + SHELF_OFFSET, 2, random >> 17 & 31);
+    patch_decimal(body + SHELF_OFFSET, 2, shelf & 31);
     memcpy(body + requests->filler_offset, requests->pool + (random >> 32) % POOL_BYTES,
            requests->filler_size);
 }
@@ -182,7 +184,8 @@ uint32_t requests_write(struct requests *requests, enum kind kind, uint64_t key,
         patch_decimal(out + template->key_offset, requests->key_digits, key);
     }
     if (template->body_offset > 0) {
-        patch_body(requests, random, out + template->body_offset);
+        uint64_t shelf = template->key_offset > 0 ? key : random >> 17;
+        patch_body(requests, random, shelf, out + template->body_offset);
     }
     return template->size;
 }
