@@ -3,16 +3,17 @@
  *
  *     micro_http [--small]
  *
- * "scan" finds the end of a head, "parse" is llhttp and the checks; "request" is the whole way through a connection: bytes in, a fixed
- * answer of 200 bytes by http_answer_begin, bytes given to the send. What a socket costs comes on top (bench_floor). The
- * result hash is the same in each run with the same arguments; --small is for the test run, not for figures.
+ * "scan" finds the end of a head, "parse" is llhttp and the checks; "request" is the whole way
+ * through a connection: bytes in, a fixed answer of 200 bytes by http_answer_begin, bytes given to
+ * the send. What a socket costs comes on top (bench_floor). The result hash is the same in each run
+ * with the same arguments; --small is for the test run, not for figures.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 #define ANSWER_BYTES   200

@@ -3,8 +3,9 @@
  *
  * Owner:     the caller. No allocation.
  * Memory:    the decoded bytes are moved to the front of the same memory; decoded <= raw always.
- * Bounds:    the body by body_max; chunk extensions and trailer by CHUNK_EXTENSION_BYTES_MAX and CHUNK_TRAILER_BYTES_MAX in all of a
- *            request, because they are thrown away and nobody needs more. Lines end with CRLF, nothing else.
+ * Bounds:    the body by body_max; chunk extensions and trailer by CHUNK_EXTENSION_BYTES_MAX and
+ *            CHUNK_TRAILER_BYTES_MAX in all of a request, because they are thrown away and nobody
+ *            needs more. Lines end with CRLF, nothing else.
  * Invariant: the result does not depend on how the bytes were split.
  * Tests:     tests/unit/net/http/test_chunked.c, tests/fuzz/fuzz_http.c.
  */
@@ -43,8 +44,8 @@ struct chunked {
 enum chunked_result { CHUNKED_DONE, CHUNKED_MORE, CHUNKED_BAD, CHUNKED_TOO_LARGE };
 
 /*
- * data[*raw .. size) has not been looked at; data[0 .. *decoded) is the body so far. Both are moved on. DONE: the body is
- * complete and ends, with its trailer, at *raw.
+ * data[*raw .. size) has not been looked at; data[0 .. *decoded) is the body so far. Both are moved
+ * on. DONE: the body is complete and ends, with its trailer, at *raw.
  */
 enum chunked_result chunked_decode(struct chunked *chunked, uint8_t *data, size_t size,
                                    size_t body_max, size_t *raw_inout, size_t *decoded_inout);

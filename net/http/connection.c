@@ -1,11 +1,11 @@
 /*
- * connection.c: what happens to a connection. Events only note what they bring and touch the connection; connection_settle
- * decides, once a turn. See http_internal.h for the phases.
+ * connection.c: what happens to a connection. Events only note what they bring and touch the
+ * connection; connection_settle decides, once a turn. See connection.h for the phases.
  */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 struct http_connection *connection_open(struct http_server *server, int fd, bool over)
@@ -148,7 +148,8 @@ void connection_drain(struct http_connection *connection)
 {
     connection_touch(connection);
     if (connection->phase != PHASE_OPEN || connection->exchange_count == 0) {
-        return; /* settling closes it when it is idle; a request that is half there is still answered */
+        /* settling closes it when it is idle; a request that is half there is still answered */
+        return;
     }
     struct exchange *last = CONTAINER_OF(connection->exchanges.last, struct exchange, order);
     last->close = true;
@@ -204,7 +205,8 @@ static void settle_last(struct http_connection *connection)
         connection->phase = PHASE_CLOSING;
         return;
     }
-    /* To close with unread bytes would reset the connection, and the client might never see its answer. */
+    /* To close with unread bytes would reset the connection, and the client might never see its
+     * answer. */
     connection->phase = PHASE_LINGER;
     connection->timer_kind = TIMER_LINGER;
     connection->deadline_ns = connection->server->now_ns + LINGER_NS;

@@ -1,10 +1,11 @@
 /*
- * exchange.c: the arena of a request, and its answer's way into the connection's output, in the order of the requests.
+ * exchange.c: the arena of a request, and its answer's way into the connection's output, in the
+ * order of the requests.
  */
 #include <assert.h>
 #include <string.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 #define ARENA_ALIGNMENT 16
@@ -27,8 +28,8 @@ struct exchange *exchange_acquire(struct http_server *server)
         server->free_exchange_count--;
         server->memory_bytes += sizeof(*exchange);
     } else {
-        /* Even over the budget: without it not even "no memory" can be said. Their number is bounded by connections_max and
-           pipelined_max. */
+        /* Even over the budget: without it not even "no memory" can be said. Their number is
+         * bounded by connections_max and pipelined_max. */
         exchange = (struct exchange *)memory_take(server, sizeof(*exchange), MEMORY_FOR_ANSWER);
         if (exchange == NULL) {
             return NULL;
@@ -146,7 +147,8 @@ void exchanges_detach(struct http_connection *connection)
     ASSERT(connection->exchange_count == 0);
 }
 
-/* The first exchange has its answer in the output: it goes, and with it the connection if it was to be the last. */
+/* The first exchange has its answer in the output: it goes, and with it the connection if it was to
+ * be the last. */
 static void first_finish(struct http_connection *connection)
 {
     struct exchange *exchange =

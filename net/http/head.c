@@ -29,8 +29,8 @@ static_assert(LLHTTP_STRICT_MODE == 1, "llhttp must be compiled in strict mode")
 #define EACH_BYTE(value) (0x0101010101010101ull * (value))
 #define HIGH_BITS        EACH_BYTE(0x80u)
 
-/* The high bit of each byte that is below 0x20 or 0x7f. Borrows can mark a byte above a marked one by mistake, never below
-   it: the lowest mark is always right. */
+/* The high bit of each byte that is below 0x20 or 0x7f. Borrows can mark a byte above a marked one
+ * by mistake, never below it: the lowest mark is always right. */
 static inline uint64_t control_marks(uint64_t word)
 {
     uint64_t below_space = (word - EACH_BYTE(0x20u)) & ~word;

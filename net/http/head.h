@@ -1,14 +1,16 @@
 /*
  * head.h: the head of a request: where it ends, what is in it, and whether we believe it.
  *
- * Two passes over the same bytes. head_scan finds the empty line that ends the head and refuses what no part of a head may
- * contain: control characters, CR or LF outside of CRLF, folded lines. head_parse gives the whole head to llhttp (strict mode) for
- * the grammar, and then decides itself on everything that says where the request ends (check.c): this is where
- * smuggling lives, and where llhttp is more forgiving than we want to be.
+ * Two passes over the same bytes. head_scan finds the empty line that ends the head and refuses
+ * what no part of a head may contain: control characters, CR or LF outside of CRLF, folded lines.
+ * head_parse gives the whole head to llhttp (strict mode) for the grammar, and then decides itself
+ * on everything that says where the request ends (check.c): this is where smuggling lives, and
+ * where llhttp is more forgiving than we want to be.
  *
  * Owner:     the caller; no state but struct head_scan, no allocation.
  * Memory:    views point into the bytes given.
- * Invariant: the result does not depend on how the bytes were split: a head is only parsed when it is whole.
+ * Invariant: the result does not depend on how the bytes were split: a head is only parsed when it
+ *            is whole.
  * Tests:     tests/unit/net/http/test_head.c, tests/fuzz/fuzz_http.c.
  */
 #ifndef FRESHET_NET_HTTP_HEAD_H
@@ -24,8 +26,8 @@ struct head_scan {
 
 enum head_result { HEAD_DONE, HEAD_MORE, HEAD_BAD };
 
-/* DONE: *size_out is the size of the head with its empty line. BAD: scan->offset is where. bytes begins at the head's first byte
-   in each call. */
+/* DONE: *size_out is the size of the head with its empty line. BAD: scan->offset is where. bytes
+ * begins at the head's first byte in each call. */
 enum head_result head_scan(struct head_scan *scan, struct bytes bytes, size_t *size_out);
 
 /* Why a request is refused; status 0: it is not. */
@@ -43,7 +45,8 @@ struct framing {
 
 #define HEAD_TARGET_BYTES_MAX (8u << 10)
 
-/* head: what head_scan found. headers: HTTP_HEADERS_MAX of them. Sets all of request but body, and framing. */
+/* head: what head_scan found. headers: HTTP_HEADERS_MAX of them. Sets all of request but body, and
+ * framing. */
 struct refusal head_parse(struct bytes head, struct http_header *headers,
                           struct http_request *request, struct framing *framing_out);
 

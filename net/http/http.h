@@ -1,16 +1,21 @@
 /*
- * http.h: HTTP/1.0 and 1.1 on the connections of one thread: parse, hand complete requests to a handler, send answers
- * in the order of the requests.
+ * http.h: HTTP/1.0 and 1.1 on the connections of one thread: parse, hand complete requests to a
+ * handler, send answers in the order of the requests.
  *
- * Owner:     one thread and its ring. An exchange is one request with its answer; it belongs to the connection, which may die
- *            before the answer is there: the answer is then thrown away, never the exchange under its handler.
- * Memory:    a connection that is idle holds no buffers. An exchange has an arena for what lives until its answer.
- * Views:     request views (target, headers, body) are valid until the handler returns; what is needed later is copied with
- *            http_keep.
- * Order:     answers may be given in any order; they are sent in the order of the requests, all that are ready in one send a turn.
- * Bounds:    http_options. A request over them is answered (413, 414, 431, 408, 503) and the connection closed where it cannot go on.
- * Errors:    malformed HTTP is answered 400 through http_options.refuse and the connection is closed; see net/http/check.c for what is
- *            refused beyond llhttp's strict mode (request smuggling).
+ * Owner:     one thread and its ring. An exchange is one request with its answer; it belongs to the
+ *            connection, which may die before the answer is there: the answer is then thrown away,
+ *            never the exchange under its handler.
+ * Memory:    a connection that is idle holds no buffers. An exchange has an arena for what lives
+ *            until its answer.
+ * Views:     request views (target, headers, body) are valid until the handler returns; what is
+ *            needed later is copied with http_keep.
+ * Order:     answers may be given in any order; they are sent in the order of the requests, all
+ *            that are ready in one send a turn.
+ * Bounds:    http_options. A request over them is answered (413, 414, 431, 408, 503) and the
+ *            connection closed where it cannot go on.
+ * Errors:    malformed HTTP is answered 400 through http_options.refuse and the connection is
+ *            closed; see net/http/check.c for what is refused beyond llhttp's strict mode (request
+ *            smuggling).
  * Tests:     tests/unit/net/http/, tests/fuzz/fuzz_http.c, tests/integration/.
  */
 #ifndef FRESHET_NET_HTTP_HTTP_H
@@ -37,7 +42,8 @@ enum http_method {
 };
 #define HTTP_METHOD_COUNT 8
 
-/* Headers that handlers ask for, found while parsing. A repeated one is kept as its first value, but see `repeated`. */
+/* Headers that handlers ask for, found while parsing. A repeated one is kept as its first value,
+ * but see `repeated`. */
 enum http_known {
     HTTP_HOST,
     HTTP_CONTENT_TYPE,
@@ -98,11 +104,13 @@ typedef void http_handler(void *context, struct http_exchange *exchange);
 
 struct http_options {
     http_handler *handle;
-    /* A request that never became one: answer it with this status (400, 408, 411, 413, 414, 417, 431, 501, 503, 505); the connection is
-       closed afterwards. */
+    /* A request that never became one: answer it with this status (400, 408, 411, 413, 414, 417,
+     * 431, 501, 503, 505); the connection is closed afterwards. */
     void (*refuse)(void *context, struct http_exchange *exchange, uint16_t status,
                    const char *detail);
-    /* After an answer has been handed over, once per exchange, also when its connection is gone: metrics, the access log. */
+    /* After an answer has been handed over, once per exchange, also when its connection is gone:
+     * metrics, the access log. The request's views are only valid if the handler has not returned
+     * yet; what was kept is. now_ns is the turn's. */
     void (*finished)(void *context, struct http_exchange *exchange, uint64_t now_ns);
     void *context;
     uint32_t connections_max; /* of this thread; one more is answered 503 and closed */
@@ -113,7 +121,8 @@ struct http_options {
     uint64_t body_timeout_ns; /* without a byte of the body; 408 */
     uint64_t idle_timeout_ns; /* a kept-alive connection without a request; closed */
     uint64_t send_timeout_ns; /* a client that does not read; closed */
-    /* Of buffers, answers and arenas of this thread; over it requests are answered 503. 0: HTTP_MEMORY_BYTES_DEFAULT. */
+    /* Of buffers, answers and arenas of this thread; over it requests are answered 503. 0:
+     * HTTP_MEMORY_BYTES_DEFAULT. */
     uint64_t memory_bytes_max;
 };
 
@@ -148,11 +157,13 @@ struct http_statistics {
 /* options are copied. The ring must have receive buffers. On failure *out is NULL. */
 MUST_USE enum status http_server_create(const struct http_options *options, struct ring *ring,
                                         struct http_server **out);
-/* After http_server_drained; or after ring_destroy, when it does not matter what is still in flight: exchanges without an answer are lost then, and
-   must not be answered any more. Accepts NULL; sets *server to NULL. */
+/* After http_server_drained; or after ring_destroy, when it does not matter what is still in
+ * flight: exchanges without an answer are lost then, and must not be answered any more. Accepts
+ * NULL; sets *server to NULL. */
 void http_server_destroy(struct http_server **server);
 
-/* Takes connections from a listening socket, which stays the caller's; at most HTTP_LISTENERS_MAX. */
+/* Takes connections from a listening socket, which stays the caller's; at most
+ * HTTP_LISTENERS_MAX. */
 #define HTTP_LISTENERS_MAX 4
 MUST_USE enum status http_server_accept(struct http_server *server, int listening_fd);
 
@@ -160,10 +171,12 @@ void http_server_begin(struct http_server *server, uint64_t now_ns);
 /* Returns when it wants to run again though nothing happens: UINT64_MAX: never. */
 uint64_t http_server_step(struct http_server *server);
 
-/* Stops accepting; idle connections are closed, the others after the answers they wait for (http_closes is true from here
-   on). Calling it again with force closes all connections now, whatever is in flight. */
+/* Stops accepting; idle connections are closed, the others after the answers they wait for
+ * (http_closes is true from here on). Calling it again with force closes all connections now,
+ * whatever is in flight. */
 void http_server_drain(struct http_server *server, bool force);
-/* No connection and no accept is left. An exchange may still be with its handler: see http_server_unanswered. */
+/* No connection and no accept is left. An exchange may still be with its handler: see
+ * http_server_unanswered. */
 bool http_server_drained(const struct http_server *server);
 /* Exchanges given to a handler and not yet answered, also those whose connection is gone. */
 uint64_t http_server_unanswered(const struct http_server *server);
@@ -171,25 +184,29 @@ const struct http_statistics *http_server_statistics(const struct http_server *s
 
 /* ---- for handlers ---- */
 
-/* Memory that lives until the answer was handed over. NULL when over the exchange's bound. */
+/* Memory that lives until the answer was handed over. NULL when over the exchange's bound or the
+ * server's memory_bytes_max. */
 uint8_t *http_allocate(struct http_exchange *exchange, size_t size);
 struct bytes http_keep(struct http_exchange *exchange, struct bytes bytes);
 
 /*
- * Answer, variant 1, for answers whose size has a small bound: room for size_max bytes where they will be sent from (or NULL
- * when out of memory: then answer with variant 2), and then how many were written. In between no other http call.
+ * Answer, variant 1, for answers whose size has a small bound: room for size_max bytes where they
+ * will be sent from (or NULL when out of memory: then answer with variant 2), and then how many
+ * were written. In between no other http call.
  */
 uint8_t *http_answer_begin(struct http_exchange *exchange, size_t size_max);
 void http_answer_end(struct http_exchange *exchange, size_t size, uint16_t status);
 
-/* Answer, variant 2: head is copied; a large body (over 16 KiB) is sent from where it is, and release is called exactly once when it is no
-   longer needed, also when the connection dies; a small one is copied and released at once. release may be NULL. */
+/* Answer, variant 2: head is copied; a large body (over 16 KiB) is sent from where it is, and
+ * release is called exactly once when it is no longer needed, also when the connection dies; a
+ * small one is copied and released at once. release may be NULL. */
 void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes body,
                  uint16_t status, void (*release)(void *owner), void *owner);
 
 /* The connection closes after this answer (the head should say so). Before the answer. */
 void http_close_after(struct http_exchange *exchange);
-/* True when the answer must say "Connection: close" (close), or "keep-alive" to an HTTP/1.0 client that asked (keep_alive_1_0). */
+/* True when the answer must say "Connection: close", or "Connection: keep-alive" to an HTTP/1.0
+ * client that asked for it. */
 bool http_closes(const struct http_exchange *exchange);
 bool http_says_keep_alive(const struct http_exchange *exchange);
 

@@ -1,12 +1,13 @@
 /*
- * input.c: from bytes to requests. A request that is whole in the receive buffer is handed over where it lies. What is not
- * complete is copied to the connection's input, which grows with what really arrives. A head is parsed when it is complete, to know
- * what follows it, and once more when a body that came later is complete, because the input may have moved meanwhile: that is
- * cheaper than to keep offsets for all that never need them.
+ * input.c: from bytes to requests. A request that is whole in the receive buffer is handed over
+ * where it lies. What is not complete is copied to the connection's input, which grows with what
+ * really arrives. A head is parsed when it is complete, to know what follows it, and once more when
+ * a body that came later is complete, because the input may have moved meanwhile: that is cheaper
+ * than to keep offsets for all that never need them.
  */
 #include <string.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 enum read_result { READ_REQUEST, READ_MORE, READ_END };
@@ -141,7 +142,8 @@ static struct exchange *head_read(struct http_connection *connection, struct byt
     return exchange;
 }
 
-/* Whether the body is there. *end_out: where the request ends, or what of the bytes must be kept. */
+/* Whether the body is there. *end_out: where the request ends, or what of the bytes must be
+ * kept. */
 static enum read_result body_read(struct http_connection *connection, uint8_t *data, size_t size,
                                   struct partial *partial, size_t *end_out)
 {
@@ -231,8 +233,8 @@ static enum read_result request_read(struct http_connection *connection, uint8_t
     return READ_REQUEST;
 }
 
-/* As many requests as there are and may be. Returns how many bytes at the front are done with; what remains, *end_out of
-   them, must be kept together with partial. */
+/* As many requests as there are and may be. Returns how many bytes at the front are done with; what
+ * remains, *end_out of them, must be kept together with partial. */
 static size_t requests_read(struct http_connection *connection, uint8_t *data, size_t size,
                             struct partial *partial, size_t *end_out)
 {

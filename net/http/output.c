@@ -1,17 +1,19 @@
 /*
- * output.c: the bytes of a connection that wait to be sent: a list of chunks, each of them memory of ours that answers are written
- * into one behind the other, or a large body that belongs to somebody else.
+ * output.c: the bytes of a connection that wait to be sent: a list of chunks, each of them memory
+ * of ours that answers are written into one behind the other, or a large body that belongs to
+ * somebody else.
  *
  *     output_first                                  output_last
  *     [ sent | in flight or waiting ] -> [ body ] -> [ waiting | room ]
  *            ^ output_sent
  *
- * A chunk may grow while it is being sent: only what has been given to the kernel must stay where it is.
+ * A chunk may grow while it is being sent: only what has been given to the kernel must stay where
+ * it is.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 struct chunk *chunk_acquire(struct http_server *server, size_t size, enum memory_use use)

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 /* ---- memory ---- */
@@ -114,7 +114,8 @@ static void ring_shut_write(struct http_connection *connection)
 static void ring_close_connection(struct http_connection *connection)
 {
     if (connection->failed) {
-        /* What the client does not take is thrown away; otherwise the kernel would go on offering it, and keep its memory. */
+        /* What the client does not take is thrown away; otherwise the kernel would go on offering
+         * it, and keep its memory. */
         struct linger reset = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }

@@ -1,8 +1,9 @@
 /*
- * timer.c: a wheel of coarse ticks. It is lazy: a deadline that moves on, as it does with each request, only changes a number
- * in the connection; the wheel finds out when it comes to the old tick. So the hot path never touches a list.
+ * timer.c: a wheel of coarse ticks. It is lazy: a deadline that moves on, as it does with each
+ * request, only changes a number in the connection; the wheel finds out when it comes to the old
+ * tick. So the hot path never touches a list.
  */
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 static uint64_t deadline_of(const struct http_connection *connection)

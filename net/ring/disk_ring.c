@@ -20,7 +20,8 @@
 #define FILE_MODE     0640
 #define NO_DESCRIPTOR (-1)
 
-/* The two descriptors of an open file. Both are the same file; only `direct` bypasses the page cache. */
+/* The two descriptors of an open file. Both are the same file; only `direct` bypasses the page
+ * cache. */
 struct file {
     int buffered;
     int direct; /* NO_DESCRIPTOR where the file system refuses O_DIRECT */
@@ -40,8 +41,9 @@ struct disk_ring {
     int folder;
     bool direct;
 
-    /* Shared: any thread opens and closes, under files_lock. A handle's entry does not change while it is open, and its
-       opener hands it to others by message, so that reading it needs no lock. */
+    /* Shared: any thread opens and closes, under files_lock. A handle's entry does not change while
+     * it is open, and its opener hands it to others by message, so that reading it needs no
+     * lock. */
     pthread_mutex_t files_lock;
     struct file files[DISK_FILES_MAX];
 
@@ -150,7 +152,8 @@ static void slot_completed(struct ring_operation *ring_operation, int result, ui
     } else if (result == 0) {
         slot_finish(slot, STATUS_DISK_FULL);
     } else {
-        /* What follows a short write must be aligned again; the bytes since then are written twice, with the same content. */
+        /* What follows a short write must be aligned again; the bytes since then are written twice,
+         * with the same content. */
         slot->written -= slot->written % slot->disk->disk.write_alignment;
         slot_submit(slot);
     }
@@ -294,7 +297,8 @@ static enum status disk_sync(struct disk *base, int handle)
     return fdatasync(file_at(base, handle)->buffered) == 0 ? STATUS_OK : status_of_errno(errno);
 }
 
-/* Zeroes from one offset to another; past the page cache where both are aligned, so that a new segment does not push out what is hot. */
+/* Zeroes from one offset to another; past the page cache where both are aligned, so that a new
+ * segment does not push out what is hot. */
 static enum status zero_range(struct disk *base, const struct file *file, uint64_t from,
                               uint64_t to)
 {
@@ -402,7 +406,8 @@ static void disk_destroy(struct disk *base)
 
 /* ---- creation ---- */
 
-/* Asks the file system on a file without a name how O_DIRECT must be aligned; 0: not at all possible. */
+/* Asks the file system on a file without a name how O_DIRECT must be aligned; 0: not at all
+ * possible. */
 static size_t direct_alignment(int folder)
 {
     int fd = openat(folder, ".", O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, FILE_MODE);

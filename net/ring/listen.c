@@ -141,7 +141,8 @@ static int option_set(int fd, int level, int option)
     return setsockopt(fd, level, option, &one, sizeof(one));
 }
 
-/* The first socket is bound alone, so that a port that anybody uses is refused, and shared afterwards. Returns 0 or an errno. */
+/* The first socket is bound alone, so that a port that anybody uses is refused, and shared
+ * afterwards. Returns 0 or an errno. */
 static int bind_one(int fd, const struct listen_address *address, bool first)
 {
     /* Accepted sockets inherit TCP_NODELAY. */

@@ -16,9 +16,11 @@
 #define ENTRY_COUNT_DEFAULT   1024
 #define COMPLETIONS_PER_ENTRY 16
 #define BUFFER_GROUP          0
-/* Runs of deferred task work in one wait; each posts at least 20 completions where there are so many. */
+/* Runs of deferred task work in one wait; each posts at least 20 completions where there are so
+ * many. */
 #define TASK_RUNS_MAX 256
-/* How often a full submission queue is offered to the kernel before we give up: it takes all at once, unless it is out of memory. */
+/* How often a full submission queue is offered to the kernel before we give up: it takes all at
+ * once, unless it is out of memory. */
 #define SUBMIT_TRIES_MAX 1000
 #define SEND_BYTES_MAX   (1u << 30)
 /* Buffers of a power of two would all begin in the same few sets of the processor's caches. */
@@ -262,7 +264,8 @@ void ring_destroy(struct ring **ring_inout)
 
 /* ---- the turn ---- */
 
-/* A free entry. All of them taken means that they go to the kernel now; their completions still wait for ring_dispatch. */
+/* A free entry. All of them taken means that they go to the kernel now; their completions still
+ * wait for ring_dispatch. */
 static struct io_uring_sqe *entry_take(struct ring *ring)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
@@ -326,7 +329,8 @@ enum status ring_wait(struct ring *ring, uint64_t timeout_ns)
         result != -EBUSY) {
         return STATUS_IO_ERROR;
     }
-    /* One enter runs only some of the deferred work; without this, batches stay at about 40 completions. */
+    /* One enter runs only some of the deferred work; without this, batches stay at about 40
+     * completions. */
     uint32_t enough = ring->uring.cq.ring_entries / 2;
     for (uint32_t run = 0; run < TASK_RUNS_MAX; run++) {
         if ((IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_TASKRUN) == 0 ||

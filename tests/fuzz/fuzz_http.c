@@ -1,9 +1,11 @@
 /*
- * fuzz_http.c: bytes from a stranger, in random pieces, to the connection layer of net/http, without a socket.
+ * fuzz_http.c: bytes from a stranger, in random pieces, to the connection layer of net/http,
+ * without a socket.
  *
- * The first bytes of the input seed the pieces, the order of answers, short sends and the passing of time; the rest is what the
- * client sends. Checked: nothing crashes, every exchange ends once, every body is released once, all memory comes back, and what is sent
- * when everything arrives at once is what is sent when it arrives in pieces (with answers at once).
+ * The first bytes of the input seed the pieces, the order of answers, short sends and the passing
+ * of time; the rest is what the client sends. Checked: nothing crashes, every exchange ends once,
+ * every body is released once, all memory comes back, and what is sent when everything arrives at
+ * once is what is sent when it arrives in pieces (with answers at once).
  */
 #include "tests/unit/net/http/fake_transport.h"
 

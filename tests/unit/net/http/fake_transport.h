@@ -1,8 +1,10 @@
 /*
- * fake_transport.h: one connection of net/http without a socket, for tests and the fuzzer. What is sent is collected; what is received is
- * given in pieces; exchanges are answered at once or kept to be answered later in any order.
+ * fake_transport.h: one connection of net/http without a socket, for tests and the fuzzer. What is
+ * sent is collected; what is received is given in pieces; exchanges are answered at once or kept to
+ * be answered later in any order.
  *
- * The handler answers with a text that says what it understood of the request, so that two runs can be compared by what they sent.
+ * The handler answers with a text that says what it understood of the request, so that two runs can
+ * be compared by what they sent.
  */
 #ifndef FRESHET_TESTS_UNIT_NET_HTTP_FAKE_TRANSPORT_H
 #define FRESHET_TESTS_UNIT_NET_HTTP_FAKE_TRANSPORT_H
@@ -12,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/http/http_internal.h"
+#include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
 #define FAKE_KEPT_MAX  128
@@ -304,6 +306,39 @@ static inline void fake_close_all(struct fake *fake)
     http_server_destroy(&fake->server);
     free(fake->sent);
     fake->sent = NULL;
+}
+
+/* ---- for tests ---- */
+
+static const char simple[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+
+static inline bool sent_is(const struct fake *fake, const char *text)
+{
+    return bytes_equal(bytes_of(fake->sent, fake->sent_size), bytes_of_text(text));
+}
+
+static inline uint32_t occurrences(const struct fake *fake, const char *text)
+{
+    uint32_t count = 0;
+    size_t size = strlen(text);
+    for (size_t i = 0; i + size <= fake->sent_size; i++) {
+        count += memcmp(fake->sent + i, text, size) == 0;
+    }
+    return count;
+}
+
+static inline void receive_text(struct fake *fake, const char *text)
+{
+    if (!fake_receive(fake, text, strlen(text))) {
+        UNREACHABLE();
+    }
+    fake_run(fake);
+}
+
+static inline void open_default(struct fake *fake)
+{
+    struct http_options options = fake_options(fake);
+    fake_open(fake, &options);
 }
 
 #endif

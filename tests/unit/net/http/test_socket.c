@@ -20,7 +20,8 @@
 #define WAITING_MAX       64
 #define CLIENT_TIMEOUT_MS 20000
 
-/* A server in a thread of its own. "/large": LARGE_BYTES by reference; "/later": answered in the turn after next, in reverse order. */
+/* A server in a thread of its own. "/large": LARGE_BYTES by reference; "/later": answered in the
+ * turn after next, in reverse order. */
 struct toy {
     struct ring *ring;
     struct http_server *server;

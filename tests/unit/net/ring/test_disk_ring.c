@@ -202,7 +202,8 @@ Test(disk_ring, a_short_write_is_continued_and_the_error_behind_it_reported)
     struct disk *disk = bench.disk;
     int file;
     cr_assert_eq(disk->vtable->open(disk, "a", true, &file), STATUS_OK);
-    /* The kernel writes up to the limit of the file size and reports so many bytes; only the rest fails. */
+    /* The kernel writes up to the limit of the file size and reports so many bytes; only the rest
+     * fails. */
     struct rlimit limit = {.rlim_cur = 8192, .rlim_max = 8192};
     (void)signal(SIGXFSZ, SIG_IGN);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);

@@ -1,5 +1,6 @@
 /*
- * http_internal.h: what the files of net/http share.
+ * connection.h: connections without sockets: what the files of net/http share, and what tests, the
+ * fuzzer and the benchmark drive. Handlers and the server's wiring need http.h alone.
  *
  *     server.c      the server, its listeners, and the transport over a ring
  *     connection.c  the life of a connection: what to do after each event
@@ -8,7 +9,8 @@
  *     output.c      answers to bytes that wait to be sent
  *     timer.c       deadlines
  *
- * All but server.c know no socket and no ring: they see a struct transport, which tests and the fuzzer fill with something else.
+ * All but server.c know no socket and no ring: they see a struct transport, which tests and the
+ * fuzzer fill with something else.
  *
  * A connection's phases:
  *
@@ -17,12 +19,13 @@
  *                      answers wait     side shut; reads   its receive and its send
  *                                       and throws away
  *
- * An error, or nothing to linger for, goes to CLOSING from any of them. A connection that something has happened to is `touched` and
- * settled once at the end of the turn (connection_settle): there requests that had to wait are read, one send is started, the
- * receive is started or stopped, the deadline is set. It is freed nowhere else.
+ * An error, or nothing to linger for, goes to CLOSING from any of them. A connection that something
+ * has happened to is `touched` and settled once at the end of the turn (connection_settle): there
+ * requests that had to wait are read, one send is started, the receive is started or stopped, the
+ * deadline is set. It is freed nowhere else.
  */
-#ifndef FRESHET_NET_HTTP_HTTP_INTERNAL_H
-#define FRESHET_NET_HTTP_HTTP_INTERNAL_H
+#ifndef FRESHET_NET_HTTP_CONNECTION_H
+#define FRESHET_NET_HTTP_CONNECTION_H
 
 #include <sys/uio.h>
 
@@ -34,8 +37,8 @@
 
 /* Answers that wait to be sent before no more requests of the connection are read. */
 #define UNSENT_BYTES_MAX (1u << 20)
-/* Unread bytes that a blocked connection collects before its receive is stopped, and what may arrive until the stop takes
-   effect; a request with its head and body must fit, too. */
+/* Unread bytes that a blocked connection collects before its receive is stopped, and what may
+ * arrive until the stop takes effect; a request with its head and body must fit, too. */
 #define INPUT_PAUSE_BYTES (64u << 10)
 #define INPUT_SLACK_BYTES (4u << 20)
 #define INPUT_BYTES_MIN   2048
@@ -153,8 +156,8 @@ struct http_connection {
     struct send_vector *vector;
 };
 
-/* What the connection layer needs from below. Each start is followed by completions: connection_received, connection_receive_ended,
-   connection_sent. */
+/* What the connection layer needs from below. Each start is followed by completions:
+ * connection_received, connection_receive_ended, connection_sent. */
 struct transport {
     void (*receive_start)(struct http_connection *connection);
     void (*receive_stop)(struct http_connection *connection);
@@ -220,8 +223,8 @@ static inline void count_subtract(_Atomic uint64_t *counter, uint64_t value)
     atomic_store_explicit(counter, now - value, memory_order_relaxed);
 }
 
-/* Memory of the server's budget. Answers may use all of it; what makes new requests (input, arenas) only three quarters, so that
-   "no memory" can still be said. NULL: over the budget. */
+/* Memory of the server's budget. Answers may use all of it; what makes new requests (input, arenas)
+ * only three quarters, so that "no memory" can still be said. NULL: over the budget. */
 enum memory_use { MEMORY_FOR_REQUEST, MEMORY_FOR_ANSWER };
 void *memory_take(struct http_server *server, size_t size, enum memory_use use);
 void *memory_grow(struct http_server *server, void *memory, size_t old_size, size_t new_size);
@@ -290,7 +293,8 @@ void output_drop(struct http_connection *connection);
 /* ---- timer.c ---- */
 
 void wheel_init(struct wheel *wheel);
-/* The connection is looked at when its deadlines (now min(deadline_ns, send_deadline_ns)) are reached, not before. */
+/* The connection is looked at when its deadlines (now min(deadline_ns, send_deadline_ns)) are
+ * reached, not before. */
 void timer_set(struct http_connection *connection);
 void timer_clear(struct http_connection *connection);
 void wheel_run(struct http_server *server);
