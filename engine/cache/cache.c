@@ -206,6 +206,25 @@ enum status cache_get(struct cache *cache, uint64_t hash, struct bytes key, uint
     return hit ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
+bool cache_peek(struct cache *cache, uint64_t hash, struct bytes key, uint64_t now_ns,
+                struct cache_body *out)
+{
+    ASSERT(out != NULL);
+    out->pin = NULL;
+    if (cache->page_count == 0) {
+        return false;
+    }
+    /* Others only look up, so what the owner finds stands still without a lock. */
+    struct cache_entry *entry = cache_index_find(cache, cache_bucket_of(cache, hash), hash, key);
+    if (entry == NULL || is_expired(entry, now_ns)) {
+        return false;
+    }
+    out->meta = entry->meta;
+    out->meta.hits = atomic_load_explicit(&entry->hits, memory_order_relaxed);
+    out->body = bytes_of(cache_entry_body(entry), entry->body_size);
+    return true;
+}
+
 void cache_unpin(struct cache *cache, struct cache_body *body)
 {
     ASSERT(body != NULL);

@@ -103,6 +103,10 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
  * be had. */
 MUST_USE enum status cache_get(struct cache *cache, uint64_t hash, struct bytes key,
                                uint64_t now_ns, uint8_t *copy_to, struct cache_body *out);
+/* Owner. What is there now, in place: valid until the owner's next put, remove or expire. Counts no
+ * hit. */
+bool cache_peek(struct cache *cache, uint64_t hash, struct bytes key, uint64_t now_ns,
+                struct cache_body *out);
 void cache_unpin(struct cache *cache, struct cache_body *body); /* any thread */
 
 /* Owner. Puts the entry in the place of any older one with this key, in one step for readers. The

@@ -12,6 +12,7 @@ static void thread_deinit(struct engine_thread *thread)
     free(thread->scratch_document);
     free(thread->scratch_patched);
     free(thread->scratch_json);
+    free(thread->scratch_state);
     free(thread->scratch_small);
 }
 
@@ -25,13 +26,18 @@ static enum status thread_init(struct engine *engine, uint32_t index)
     link_init(&thread->position_waiters);
     link_init(&thread->gathers);
     link_init(&thread->gathers_waiting);
-    thread->random = random_of(engine->options.seed + index * 0x9e3779b97f4a7c15ull);
+    /* All seeds are places in one cycle of the generator. Places next to each other would give two
+     * threads the same numbers, and so the same ids: it takes a mixed number to begin far apart. */
+    struct random seeds = random_of(engine->options.seed + index);
+    thread->random = random_of(random_next(&seeds));
     thread->scratch_document = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_patched = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_json = malloc(RECORD_JSON_BYTES_MAX);
+    thread->scratch_state = malloc(STATE_DOCUMENT_BYTES);
     thread->scratch_small = malloc(CACHE_COPY_BYTES_MAX);
     if (thread->scratch_document == NULL || thread->scratch_patched == NULL ||
-        thread->scratch_json == NULL || thread->scratch_small == NULL) {
+        thread->scratch_json == NULL || thread->scratch_state == NULL ||
+        thread->scratch_small == NULL) {
         return STATUS_NO_MEMORY;
     }
     return STATUS_OK;

@@ -1,5 +1,6 @@
 /*
- * manifest.h: what a data folder is: whose store, how many shards, which slots are whose. Decided once, at its creation.
+ * manifest.h: what a data folder is: whose store, how many shards, which slots are whose. Decided
+ * once, at its creation.
  *
  *     freshet-manifest 1
  *     store 0123456789abcdef0123456789abcdef
@@ -8,7 +9,8 @@
  *     checksum 0123456789abcdef                 XXH3 of all lines above
  *
  * Owner:     the main thread, at start-up; tools. Blocks.
- * Invariant: MANIFEST is there whole or not at all: it is written beside, synced, renamed, and the folder synced.
+ * Invariant: MANIFEST is there whole or not at all: it is written beside, synced, renamed, and the
+ *            folder synced.
  * Tests:     tests/unit/engine/shard/test_manifest.c.
  */
 #ifndef FRESHET_ENGINE_SHARD_MANIFEST_H
@@ -36,7 +38,8 @@ void manifest_init(struct manifest *manifest, const struct store_id *store_id,
                    uint32_t shard_count);
 
 void manifest_write(const struct manifest *manifest, struct writer *text_out);
-/* UNSUPPORTED: of a newer format; DAMAGED: everything else that is wrong. detail_out says what, for people. */
+/* UNSUPPORTED: of a newer format; DAMAGED: everything else that is wrong. detail_out says what, for
+ * people. */
 MUST_USE enum status manifest_read(struct bytes text, struct manifest *out,
                                    struct detail *detail_out);
 

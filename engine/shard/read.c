@@ -40,6 +40,11 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
         meta.popular_hits =
             atomic_load_explicit(&collection->ttl.popular_hits, memory_order_relaxed);
     }
+    struct cache_body before;
+    if (popular_ns != 0 &&
+        cache_peek(shard->cache, cache_hash_of(hash), key, thread->now_ns, &before)) {
+        meta.hits = before.meta.hits; /* a new version of a popular record is popular */
+    }
     return cache_put(shard->cache, cache_hash_of(hash), key, &meta, &json, 1) == STATUS_OK;
 }
 

@@ -38,6 +38,10 @@ struct replay {
 static enum status flush_now(struct shard *shard)
 {
     enum status status = store_flush_begin(shard->store);
+    for (int tries = 0; status == STATUS_BUSY && tries < REPLAY_RETRIES_MAX; tries++) {
+        sched_yield();
+        status = store_flush_begin(shard->store);
+    }
     if (status == STATUS_OK) {
         status = store_flush_wait(shard->store);
     }

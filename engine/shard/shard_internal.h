@@ -193,9 +193,14 @@ struct engine_thread {
     uint8_t *scratch_document;                    /* DOCUMENT_BYTES_MAX + defaults */
     uint8_t *scratch_patched;
     uint8_t *scratch_json;  /* RECORD_JSON_BYTES_MAX */
+    uint8_t *scratch_state; /* STATE_DOCUMENT_BYTES */
     uint8_t *scratch_small; /* CACHE_COPY_BYTES_MAX */
 };
 
+/* A record's newest state is taken from the cache when its JSON is at most so large: parsing that
+ * is quicker than RocksDB; a larger one is rare, and read from the store. */
+#define STATE_JSON_BYTES_MAX   16384
+#define STATE_DOCUMENT_BYTES   (3 * STATE_JSON_BYTES_MAX)
 #define SCRATCH_DOCUMENT_BYTES (DOCUMENT_BYTES_MAX + (64u << 10))
 
 struct engine {

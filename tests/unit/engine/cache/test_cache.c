@@ -47,6 +47,28 @@ Test(cache, an_entry_is_given_back_with_all_that_was_said_of_it)
     cache_destroy(&cache);
 }
 
+Test(cache, a_peek_sees_what_is_there_counts_nothing_and_honours_expiry)
+{
+    struct cache *cache = help_open(MIB, false);
+    struct help_key key;
+    help_key_make(1, &key);
+    struct cache_body body;
+    cr_assert_not(cache_peek(cache, key.hash, key.view, 10, &body));
+    struct cache_meta meta = {.sequence = 7, .expires_at_ns = 100};
+    struct bytes part = BYTES_LITERAL("body");
+    cr_assert_eq(cache_put(cache, key.hash, key.view, &meta, &part, 1), STATUS_OK);
+    cr_assert(cache_peek(cache, key.hash, key.view, 10, &body));
+    cr_assert(bytes_equal(body.body, part));
+    cr_assert_eq(body.meta.sequence, 7);
+    cr_assert_eq(body.meta.hits, 0);
+    cr_assert_not(cache_peek(cache, key.hash, key.view, 100, &body));
+    cr_assert_eq(help_statistics(cache).hits, 0);
+    cr_assert_eq(help_statistics(cache).misses, 0);
+    cache_remove(cache, key.hash, key.view);
+    cr_assert_not(cache_peek(cache, key.hash, key.view, 10, &body));
+    cache_destroy(&cache);
+}
+
 Test(cache, keys_and_bodies_of_every_edge_size_are_found)
 {
     static const size_t sizes[] = {0,    1,    2,     15,    16,     17,     100,        4095,

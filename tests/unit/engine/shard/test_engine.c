@@ -127,6 +127,33 @@ Test(engine, a_put_can_neither_set_nor_lose_what_the_server_keeps)
     cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"title\":\"x\"}"));
 }
 
+static void patch_odd_record(void)
+{
+    const char *id = "q\"\\\xc3\xa9";
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"a\":1.50,\"b\":[\"\\u0001\"],\"c\":1E2}"),
+                 STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PATCH, PETS, id, "{\"d\":-0}"), STATUS_OK);
+    cr_assert_eq(a.request.version, 2u);
+    cr_assert(world_answer_is(&a, "{\"id\":\"q\\\"\\\\\xc3\xa9\",\"a\":1.50,\"b\":[\"\\u0001\"],"
+                                  "\"c\":1E2,\"d\":-0}"));
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"d\":-0,\"c\":1E2,\"a\":1.50,\"b\":[\"\\u0001\"]}"),
+                 STATUS_OK);
+    cr_assert_not(a.request.changed);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "empty", "{}"), STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PATCH, PETS, "empty", "{\"a\":1}"), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"empty\",\"a\":1}"));
+}
+
+Test(engine, the_newest_state_is_the_same_whether_the_cache_has_it)
+{
+    patch_odd_record();
+}
+
+Test(engine_uncached, the_newest_state_is_the_same_whether_the_store_has_it)
+{
+    patch_odd_record();
+}
+
 /* ---- preconditions ---- */
 
 Test(engine, if_match_holds_only_for_the_current_tag)
