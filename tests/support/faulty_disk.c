@@ -210,17 +210,19 @@ static void name_set(struct faulty_folder *folder, const char *name, struct faul
     at->file = file;
 }
 
+/* A change is about the file, as in file systems, not about whatever bears its name by then. */
 static void change_apply(struct faulty_folder *folder, const struct faulty_change *change)
 {
-    struct faulty_name *at = name_find(folder, change->from);
+    struct faulty_name *from = name_find(folder, change->from);
     if (change->kind == CHANGE_CREATE) {
         name_set(folder, change->from, change->file);
-    } else if (at != NULL) {
-        struct faulty_file *file = at->file;
-        *at = (struct faulty_name){.file = NULL};
-        if (change->kind == CHANGE_RENAME) {
-            name_set(folder, change->to, file);
-        }
+        return;
+    }
+    if (from != NULL && from->file == change->file) {
+        *from = (struct faulty_name){.file = NULL};
+    }
+    if (change->kind == CHANGE_RENAME) {
+        name_set(folder, change->to, change->file);
     }
 }
 
@@ -231,10 +233,10 @@ static void folder_change(struct faulty_disk *faulty, struct faulty_change chang
     faulty->changes[faulty->change_count++] = change;
 }
 
-static struct faulty_change change_of(enum faulty_change_kind kind, const char *from,
-                                      const char *to)
+static struct faulty_change change_of(enum faulty_change_kind kind, struct faulty_file *file,
+                                      const char *from, const char *to)
 {
-    struct faulty_change change = {.kind = kind};
+    struct faulty_change change = {.kind = kind, .file = file};
     ASSERT(strlen(from) < DISK_NAME_BYTES_MAX && strlen(to) < DISK_NAME_BYTES_MAX);
     memcpy(change.from, from, strlen(from));
     memcpy(change.to, to, strlen(to));
@@ -382,9 +384,7 @@ static enum status faulty_open(struct disk *disk, const char *name, bool create,
         ASSERT(file != NULL);
         file->next = faulty->files;
         faulty->files = file;
-        struct faulty_change change = change_of(CHANGE_CREATE, name, "");
-        change.file = file;
-        folder_change(faulty, change);
+        folder_change(faulty, change_of(CHANGE_CREATE, file, name, ""));
     }
     ASSERT(faulty->handle_count < DISK_FILES_MAX);
     *file_out = faulty->handle_count++;
@@ -476,10 +476,11 @@ static enum status faulty_rename(struct disk *disk, const char *from, const char
     if (!faulty_lives(faulty)) {
         return STATUS_IO_ERROR;
     }
-    if (name_find(&faulty->now, from) == NULL) {
+    const struct faulty_name *at = name_find(&faulty->now, from);
+    if (at == NULL) {
         return STATUS_NOT_FOUND;
     }
-    folder_change(faulty, change_of(CHANGE_RENAME, from, to));
+    folder_change(faulty, change_of(CHANGE_RENAME, at->file, from, to));
     return STATUS_OK;
 }
 
@@ -489,10 +490,11 @@ static enum status faulty_remove(struct disk *disk, const char *name)
     if (!faulty_lives(faulty)) {
         return STATUS_IO_ERROR;
     }
-    if (name_find(&faulty->now, name) == NULL) {
+    const struct faulty_name *at = name_find(&faulty->now, name);
+    if (at == NULL) {
         return STATUS_NOT_FOUND;
     }
-    folder_change(faulty, change_of(CHANGE_REMOVE, name, ""));
+    folder_change(faulty, change_of(CHANGE_REMOVE, at->file, name, ""));
     return STATUS_OK;
 }
 
@@ -586,6 +588,29 @@ void faulty_disk_crash(struct disk *disk)
     faulty->dies_after = 0;
     faulty->fail_write = 0;
     faulty->fail_sync = 0;
+}
+
+void faulty_disk_kill(struct disk *disk)
+{
+    struct faulty_disk *faulty = faulty_of(disk);
+    ASSERT(!faulty->dead);
+    faulty->fail_write = 0;
+    faulty->fail_sync = 0;
+    for (struct queue_link *link = queue_pop(&faulty->pending); link != NULL;
+         link = queue_pop(&faulty->pending)) {
+        struct disk_operation *operation = CONTAINER_OF(link, struct disk_operation, queued);
+        if (coin(faulty)) {
+            (void)perform(faulty, operation);
+        } else if (operation->kind == DISK_WRITE &&
+                   has_room(faulty, file_of(faulty, operation->file),
+                            operation->offset + operation->size)) {
+            write_partly(faulty, operation);
+        }
+    }
+    for (int i = 0; i < faulty->handle_count; i++) {
+        faulty->handles[i].file = NULL;
+    }
+    faulty->dies_after = 0;
 }
 
 void faulty_disk_die_after(struct disk *disk, uint64_t operations)
