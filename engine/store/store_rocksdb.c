@@ -1,6 +1,8 @@
+#include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "engine/store/store_rocksdb_internal.h"
@@ -583,6 +585,25 @@ static void open_text(enum status status, const char *path, const char *error, c
     snprintf(text_out, text_size, "the store in %s does not open: %s (%s)", path, advice, error);
 }
 
+/* Without the file that names its manifest RocksDB would take the folder for a new one, and remove what is in it. */
+static bool has_lost_its_manifest(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (folder == NULL) {
+        return false; /* it is not there yet, or RocksDB will say what is wrong with it */
+    }
+    bool has_current = false;
+    bool has_tables = false;
+    const struct dirent *entry;
+    while (!has_current && (entry = readdir(folder)) != NULL) {
+        const char *ending = strrchr(entry->d_name, '.');
+        has_current = strcmp(entry->d_name, "CURRENT") == 0;
+        has_tables = has_tables || (ending != NULL && strcmp(ending, ".sst") == 0);
+    }
+    closedir(folder);
+    return has_tables && !has_current;
+}
+
 static struct store_rocksdb *rocks_create(const struct store_options *options)
 {
     struct store_rocksdb *rocks = calloc(1, sizeof(*rocks));
@@ -617,6 +638,11 @@ enum status store_rocksdb_open(const struct store_options *options, struct store
     ASSERT(text_size > 0);
     *out = NULL;
     text_out[0] = '\0';
+    if (has_lost_its_manifest(options->path)) {
+        open_text(STATUS_DAMAGED, options->path, "the file CURRENT is missing", text_out,
+                  text_size);
+        return STATUS_DAMAGED;
+    }
     struct store_rocksdb *rocks = rocks_create(options);
     if (rocks == NULL) {
         return STATUS_NO_MEMORY;
