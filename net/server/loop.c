@@ -169,6 +169,9 @@ static uint64_t loop_turn(struct loop *loop)
         rest_turn(loop->rest, now_ns, wall_ms);
     }
     ring_dispatch(loop->ring);
+    if (loop->http != NULL) {
+        rest_dispatched(loop->rest);
+    }
     command_follow(loop);
     if (loop->engine_thread != NULL) {
         deadline = engine_thread_step(loop->engine_thread, now_ns, wall_ms);

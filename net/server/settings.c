@@ -89,22 +89,30 @@ bool settings_duration_read(const char *text, uint64_t *ns_out)
     return quantity_read(text, units, sizeof(units) / sizeof(units[0]), ns_out);
 }
 
-static bool count_read(const char *text, uint64_t *value_out)
+bool settings_count_read(const char *text, uint64_t *value_out)
 {
     static const struct unit none = {"", 1};
     return quantity_read(text, &none, 1, value_out);
 }
 
-static bool boolean_read(const char *text, uint64_t *value_out)
+bool settings_boolean_read(const char *text, bool *value_out)
 {
     static const char *const words[] = {"off", "on", "false", "true", "no", "yes", "0", "1"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcasecmp(text, words[i]) == 0) {
-            *value_out = i % 2;
+            *value_out = i % 2 == 1;
             return true;
         }
     }
     return false;
+}
+
+static bool number_of_boolean(const char *text, uint64_t *value_out)
+{
+    bool value;
+    bool valid = settings_boolean_read(text, &value);
+    *value_out = valid && value;
+    return valid;
 }
 
 static bool choice_read(const char *text, const char *words, uint64_t *value_out)
@@ -188,7 +196,7 @@ static bool value_read(const struct setting *setting, const char *text, void *ou
     case SETTING_ADDRESS:
         return address_read(text, out);
     case SETTING_COUNT:
-        return count_read(text, out);
+        return settings_count_read(text, out);
     case SETTING_SIZE:
         return settings_size_read(text, out);
     case SETTING_DURATION:
@@ -196,7 +204,7 @@ static bool value_read(const struct setting *setting, const char *text, void *ou
     case SETTING_CHOICE:
         return choice_read(text, setting->argument, out);
     case SETTING_BOOLEAN:
-        return boolean_read(text, out);
+        return number_of_boolean(text, out);
     }
     UNREACHABLE();
 }
@@ -346,8 +354,8 @@ static const struct setting *setting_of_flag(const char *word, size_t size)
 
 static bool is_boolean_word(int count, char *const *words, int at)
 {
-    uint64_t value;
-    return at < count && boolean_read(words[at], &value);
+    bool value;
+    return at < count && settings_boolean_read(words[at], &value);
 }
 
 static enum status flag_set(struct settings *settings, const struct setting *setting, int count,

@@ -190,5 +190,7 @@ bool setting_equal(const struct setting *setting, const struct settings *a,
 /* "256MiB", "64MB", "100"; "1h", "30m", "500ms". False when it is not one. */
 bool settings_size_read(const char *text, uint64_t *bytes_out);
 bool settings_duration_read(const char *text, uint64_t *ns_out);
+bool settings_count_read(const char *text, uint64_t *value_out);
+bool settings_boolean_read(const char *text, bool *value_out);
 
 #endif
