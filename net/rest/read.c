@@ -349,10 +349,9 @@ static bool has_conditions(const struct http_request *request)
 }
 
 static void read_with(struct rest *rest, struct http_exchange *exchange,
-                      const struct collection *collection, struct bytes id,
+                      const struct collection *collection, struct bytes id, uint64_t hash,
                       const struct conditions *conditions)
 {
-    uint64_t hash = engine_hash(collection, id);
     /* A position that is published is in every cache entry too. */
     bool reached = conditions->minimum_sequence == 0 ||
                    engine_published(rest->options.engine) >= conditions->minimum_sequence;
@@ -382,8 +381,47 @@ static __attribute__((noinline)) void read_conditional(struct rest *rest,
     struct conditions conditions = {0};
     if (rest_conditions_read(rest, exchange, tags, &conditions) &&
         rest_freshness_read(rest, exchange, &conditions)) {
-        read_with(rest, exchange, collection, id, &conditions);
+        read_with(rest, exchange, collection, id, engine_hash(collection, id), &conditions);
     }
+}
+
+/* ---- reads held back ---- */
+
+/* False when there is no memory to keep the id in. */
+static bool read_hold(struct rest *rest, struct http_exchange *exchange,
+                      const struct collection *collection, struct bytes id)
+{
+    ASSERT(rest->held_count < HELD_READS_MAX);
+    struct bytes kept = http_keep(exchange, id);
+    if (kept.data == NULL) {
+        return false;
+    }
+    uint64_t hash = engine_hash(collection, kept);
+    engine_cache_prefetch(rest->options.engine_thread, hash);
+    rest->held[rest->held_count++] = (struct held_read){exchange, collection, kept, hash};
+    if (rest->held_count == HELD_READS_MAX) {
+        rest_held_run(rest);
+    }
+    return true;
+}
+
+void rest_held_run(struct rest *rest)
+{
+    const struct conditions none = {0};
+    uint32_t count = rest->held_count;
+    bool holding = rest->holding;
+    /* Should an answer let the next request in, that one is not held back. */
+    rest->holding = false;
+    for (uint32_t index = 0; index < count; index++) {
+        engine_cache_prefetch_entry(rest->options.engine_thread, rest->held[index].hash);
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        const struct held_read *read = &rest->held[index];
+        read_with(rest, read->exchange, read->collection, read->id, read->hash, &none);
+    }
+    ASSERT(rest->held_count == count);
+    rest->held_count = 0;
+    rest->holding = holding;
 }
 
 void rest_read(struct rest *rest, struct http_exchange *exchange,
@@ -399,6 +437,9 @@ void rest_read(struct rest *rest, struct http_exchange *exchange,
         read_conditional(rest, exchange, collection, id);
         return;
     }
+    if (rest->holding && collection->cached && read_hold(rest, exchange, collection, id)) {
+        return;
+    }
     const struct conditions none = {0};
-    read_with(rest, exchange, collection, id, &none);
+    read_with(rest, exchange, collection, id, engine_hash(collection, id), &none);
 }

@@ -97,6 +97,7 @@ void rest_destroy(struct rest **rest)
         return;
     }
     ASSERT((*rest)->pending == 0);
+    ASSERT((*rest)->held_count == 0);
     rest_log_flush(*rest);
     free((*rest)->log);
     free((*rest)->document);
@@ -110,10 +111,18 @@ void rest_turn(struct rest *rest, uint64_t now_ns, uint64_t wall_ms)
     rest->now_ns = now_ns;
     rest->wall_ms = wall_ms;
     heads_turn(&rest->heads, wall_ms);
+    rest->holding = true;
+}
+
+void rest_dispatched(struct rest *rest)
+{
+    rest_held_run(rest);
+    rest->holding = false;
 }
 
 void rest_turn_end(struct rest *rest)
 {
+    ASSERT(rest->held_count == 0);
     rest_log_flush(rest);
 }
 

@@ -14,8 +14,8 @@
  *
  * Wiring, on each thread:
  *     http_options.handle = rest_handle; .refuse = rest_refuse; .finished = rest_finished; .context
- *     = rest; each turn: rest_turn(rest, now_ns, wall_ms), then the ring, engine_thread_step and
- *     the sends, then rest_turn_end(rest).
+ *     = rest; each turn: rest_turn(rest, now_ns, wall_ms), the ring's completions,
+ *     rest_dispatched(rest), engine_thread_step, the sends, rest_turn_end(rest).
  */
 #ifndef FRESHET_NET_REST_REST_H
 #define FRESHET_NET_REST_REST_H
@@ -77,8 +77,17 @@ MUST_USE enum status rest_create(const struct rest_options *options, struct rest
 /* No exchange may be unanswered. Accepts NULL; sets *rest to NULL. */
 void rest_destroy(struct rest **rest);
 
-/* The start and the end of a turn. The end hands the access log's lines over. */
+/*
+ * The start of a turn; when its completions have been dispatched; and its end, which hands the
+ * access log's lines over.
+ *
+ * Between the first two, GETs are held back, up to 16 of them: their places in the cache are
+ * fetched from memory while other requests are parsed, and then they are answered together.
+ * rest_dispatched leaves none unanswered, and what is handled after it, until the next turn, is
+ * answered or submitted at once.
+ */
 void rest_turn(struct rest *rest, uint64_t now_ns, uint64_t wall_ms);
+void rest_dispatched(struct rest *rest);
 void rest_turn_end(struct rest *rest);
 /* What may change while it runs; on rest's thread, between two turns. TOO_LARGE: nothing has
  * changed. */

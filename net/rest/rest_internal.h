@@ -37,13 +37,27 @@
 static_assert(REST_CORS_ORIGIN_BYTES_MAX <= HEAD_SETTING_BYTES_MAX, "heads keeps a copy");
 static_assert(REST_CACHE_CONTROL_BYTES_MAX <= HEAD_SETTING_BYTES_MAX, "heads keeps a copy");
 
+/* Reads held back until their entries are near: enough to hide a memory's latency, few enough for
+ * the first-level cache. */
+#define HELD_READS_MAX 16
+
+struct held_read {
+    struct http_exchange *exchange;
+    const struct collection *collection;
+    struct bytes id; /* in the exchange's memory */
+    uint64_t hash;
+};
+
 struct rest {
     struct rest_options options;
     struct heads heads;
     uint64_t now_ns;
     uint64_t wall_ms;
     struct metrics_thread *metrics;
-    uint64_t pending;                      /* handed to the engine, not yet done */
+    uint64_t pending; /* handed to the engine, not yet done */
+    bool holding;     /* between rest_turn and rest_dispatched */
+    uint32_t held_count;
+    struct held_read held[HELD_READS_MAX];
     uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
     bool access_log;
     size_t log_size;
@@ -126,6 +140,8 @@ void rest_head_tag(uint64_t epoch, uint64_t sequence, struct writer *head);
 
 void rest_read(struct rest *rest, struct http_exchange *exchange,
                const struct collection *collection, struct bytes id);
+/* Answers what is held back. */
+void rest_held_run(struct rest *rest);
 /* Reads If-Match, If-None-Match into tags (2 x PRECONDITION_TAGS_MAX); false when answered. */
 MUST_USE bool rest_conditions_read(struct rest *rest, struct http_exchange *exchange,
                                    struct entity_tag *tags, struct conditions *out);

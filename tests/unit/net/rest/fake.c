@@ -140,6 +140,20 @@ enum status engine_cache_get(struct engine_thread *thread, const struct collecti
     return fake.cache_status;
 }
 
+void engine_cache_prefetch(struct engine_thread *thread, uint64_t hash)
+{
+    (void)thread;
+    (void)hash;
+    fake.prefetches++;
+}
+
+void engine_cache_prefetch_entry(struct engine_thread *thread, uint64_t hash)
+{
+    (void)thread;
+    (void)hash;
+    ASSERT(fake.prefetches > 0);
+}
+
 void engine_cache_release(struct engine_thread *thread, uint64_t hash, struct cache_body *body)
 {
     (void)thread;
@@ -255,6 +269,7 @@ void fake_start(void)
     status = rest_create(&fake.options, &fake.rest);
     ASSERT(status == STATUS_OK);
     rest_turn(fake.rest, FAKE_NOW_NS, FAKE_WALL_MS);
+    rest_dispatched(fake.rest);
 }
 
 void fake_end(void)

@@ -36,6 +36,7 @@ struct fake {
     struct cache_body cached;
     uint32_t cache_gets;
     uint32_t cache_releases;
+    uint32_t prefetches;
     enum status position_status;
     uint64_t published;
     char log[8192];
@@ -46,7 +47,8 @@ struct fake {
 
 extern struct fake fake;
 
-/* Collections pets (Pet) and products (Product, index category), the clock at FAKE_WALL_MS. */
+/* Collections pets (Pet) and products (Product, index category), the clock at FAKE_WALL_MS, in a turn whose completions were
+   dispatched: nothing is held back. */
 void fake_init(void);
 void fake_start(void);
 void fake_end(void);

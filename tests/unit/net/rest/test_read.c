@@ -370,3 +370,40 @@ Test(read, running_out_of_memory_at_any_place_is_503)
     }
     fake.allocations_left = UINT32_MAX;
 }
+
+Test(read, in_a_turn_reads_wait_for_their_entries_and_are_answered_when_it_was_dispatched)
+{
+    rest_turn(fake.rest, FAKE_NOW_NS, FAKE_WALL_MS);
+    fake_cache("{\"id\":\"1\"}");
+    fake_send("GET /pets/1%2F2\nOrigin: http://a.example", NULL);
+    cr_assert_eq(fake_status(), 0);
+    cr_assert_eq(fake.prefetches, 1);
+    cr_assert_eq(fake.cache_gets, 0);
+    rest_dispatched(fake.rest);
+    cr_assert_eq(fake_status(), 200);
+    cr_assert_not_null(fake_header("Access-Control-Expose-Headers"));
+    fake_send("GET /pets/1", NULL);
+    cr_assert_eq(fake_status(), 200, "after the dispatch nothing is held back");
+    rest_turn_end(fake.rest);
+
+    rest_turn(fake.rest, FAKE_NOW_NS, FAKE_WALL_MS);
+    fake.cache_status = STATUS_NOT_FOUND;
+    fake_send("GET /pets/1%2F2", NULL);
+    cr_assert_null(fake.submitted);
+    rest_dispatched(fake.rest);
+    cr_assert(bytes_equal(fake.submitted->id, BYTES_LITERAL("1/2")));
+    fake_done(STATUS_NOT_FOUND, NULL);
+    cr_assert_eq(fake_status(), 404);
+}
+
+Test(read, what_has_conditions_or_no_memory_is_not_held_back)
+{
+    rest_turn(fake.rest, FAKE_NOW_NS, FAKE_WALL_MS);
+    fake_cache("{}");
+    fake_send("GET /pets/1\nIf-None-Match: *", NULL);
+    cr_assert_eq(fake_status(), 304);
+    fake.allocations_left = 0;
+    fake_send("GET /pets/1", NULL);
+    cr_assert_eq(fake_status(), 200);
+    rest_dispatched(fake.rest);
+}
