@@ -8,8 +8,9 @@
  *
  * Owner:     one thread submits and steps. The caller embeds the operation and owns its data; both
  *            are untouchable until done runs, exactly once, never inside submit.
- * Blocking:  submit never blocks. All other calls may: they are for start-up, shut-down and store
- * threads. Alignment: data, offset and size of a submitted write are multiples of write_alignment.
+ * Blocking:  submit never blocks. All other calls may, and may come from any thread: they are for
+ *            start-up, shut-down and store threads. A read sees every write that is done.
+ * Alignment: data, offset and size of a submitted write are multiples of write_alignment.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_DISK_H
 #define FRESHET_ENGINE_JOURNAL_DISK_H
