@@ -32,6 +32,9 @@ uint64_t faulty_disk_due(const struct disk *disk);
 /* The power goes: what was in flight never completes, handles are closed, and what is left is what
  * a start finds. */
 void faulty_disk_crash(struct disk *disk);
+/* The process goes, as with kill -9: handles are closed, and the disk keeps all that was written.
+ * What was in flight is done, in part or not at all, and never completes. */
+void faulty_disk_kill(struct disk *disk);
 /* After this many more calls that change something, the disk takes nothing any more and everything
  * fails, until faulty_disk_crash. */
 void faulty_disk_die_after(struct disk *disk, uint64_t operations);
