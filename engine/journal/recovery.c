@@ -187,6 +187,7 @@ static enum status walk(struct recovery *recovery, const struct recovery_options
         start--;
     }
     const struct segment_info *first = &recovery->segments[start];
+    recovery->walked_from = start;
     recovery->tail = start;
     recovery->last_sequence = first->first_sequence - 1;
     recovery->last_checksum = first->previous_checksum;

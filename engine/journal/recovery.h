@@ -9,8 +9,8 @@
  *     torn      nothing says that it was ever on stable storage; the journal ends before it
  *     damage    a later header's durable_through, or a store's persisted position, covers it
  *
- * The repair removes what came after the end, copies the accepted part of the last segment into a
- * fresh file (blocks that were written but never synced may yet be lost; a copy that was synced is
+ * The repair removes what came after the end, copies every segment that may hold what was never
+ * synced, and the accepted part of the last one, into a fresh file (blocks that were written but never synced may yet be lost; a copy that was synced is
  * not) and opens a new epoch in it; all of that is on stable storage when it returns, and a crash
  * at any point of it leaves the same journal to recover. After a clean stop nothing can be torn:
  * the run goes on in place, in the same epoch.
@@ -49,6 +49,8 @@ struct recovery {
     uint32_t segment_capacity;
     uint64_t prepared_number; /* the file after the last of them, without a valid header; 0: none */
     struct segment_header newest; /* of the last segment */
+
+    uint32_t walked_from; /* index of the first segment that may hold what was never synced */
 
     /* The end of the journal. */
     uint32_t tail; /* index of the segment that holds it */

@@ -59,9 +59,9 @@ static enum status write_header(const struct recovery_active *active, struct dis
     return status;
 }
 
-/* Copies the batches of the segment up to end into the active file, which has the same places. */
-static enum status copy_batches(const struct recovery_active *active, struct disk *disk,
-                                uint64_t number, uint64_t end)
+/* Copies [offset, end) of the segment to the same places of a file. */
+static enum status copy_bytes(struct disk *disk, uint64_t number, uint64_t offset, uint64_t end,
+                              int to)
 {
     char name[SEGMENT_NAME_BYTES];
     segment_name(number, name);
@@ -71,7 +71,6 @@ static enum status copy_batches(const struct recovery_active *active, struct dis
         return status;
     }
     uint8_t *buffer = aligned_alloc(REPAIR_ALIGNMENT, REPAIR_COPY_BYTES);
-    uint64_t offset = SEGMENT_HEADER_BYTES;
     status = buffer == NULL ? STATUS_NO_MEMORY : STATUS_OK;
     while (status == STATUS_OK && offset < end) {
         size_t size =
@@ -82,7 +81,7 @@ static enum status copy_batches(const struct recovery_active *active, struct dis
             status = STATUS_IO_ERROR;
         }
         if (status == STATUS_OK) {
-            status = disk->vtable->write(disk, active->file, offset, buffer, size);
+            status = disk->vtable->write(disk, to, offset, buffer, size);
         }
         offset += size;
     }
@@ -91,8 +90,43 @@ static enum status copy_batches(const struct recovery_active *active, struct dis
     return status;
 }
 
-/* A fresh file under a name of its own, complete and synced, takes the segment's name in one
- * step. */
+/* The file that was written under a name of its own takes the segment's name in one step. */
+static enum status file_exchange(struct disk *disk, int file, uint64_t number)
+{
+    enum status status = disk->vtable->sync(disk, file);
+    if (status == STATUS_OK) {
+        char name[SEGMENT_NAME_BYTES];
+        segment_name(number, name);
+        status = disk->vtable->rename(disk, RECOVERY_REPAIR_NAME, name);
+    }
+    if (status == STATUS_OK) {
+        status = disk->vtable->sync_folder(disk);
+    }
+    return status;
+}
+
+/* A whole segment before the last one, as it is. Its end may have been written and never synced
+ * (`interval`, `none`): it was read from the system's memory, and the power may still take it away,
+ * though later batches will say that it is on stable storage. A sync would not do: where one has
+ * failed before, the next succeeds and writes nothing. */
+static enum status rewrite_segment(struct disk *disk, const struct segment_info *info)
+{
+    int file;
+    enum status status = disk->vtable->open(disk, RECOVERY_REPAIR_NAME, true, &file);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = disk->vtable->allocate(disk, file, info->file_bytes);
+    if (status == STATUS_OK) {
+        status = copy_bytes(disk, info->number, 0, info->file_bytes, file);
+    }
+    if (status == STATUS_OK) {
+        status = file_exchange(disk, file, info->number);
+    }
+    disk->vtable->close(disk, file);
+    return status;
+}
+
 static enum status write_segment(struct recovery *recovery, struct recovery_active *active,
                                  uint64_t copied_end)
 {
@@ -106,21 +140,14 @@ static enum status write_segment(struct recovery *recovery, struct recovery_acti
         status = write_header(active, disk);
     }
     if (status == STATUS_OK && copied_end > SEGMENT_HEADER_BYTES) {
-        status = copy_batches(active, disk, active->header.number, copied_end);
+        status =
+            copy_bytes(disk, active->header.number, SEGMENT_HEADER_BYTES, copied_end, active->file);
     }
     if (status == STATUS_OK) {
         status = write_opened(active, disk, recovery->last_sequence);
     }
     if (status == STATUS_OK) {
-        status = disk->vtable->sync(disk, active->file);
-    }
-    if (status == STATUS_OK) {
-        char name[SEGMENT_NAME_BYTES];
-        segment_name(active->header.number, name);
-        status = disk->vtable->rename(disk, RECOVERY_REPAIR_NAME, name);
-    }
-    if (status == STATUS_OK) {
-        status = disk->vtable->sync_folder(disk);
+        status = file_exchange(disk, active->file, active->header.number);
     }
     if (status != STATUS_OK) {
         disk->vtable->close(disk, active->file);
@@ -258,7 +285,14 @@ static enum status repair_old(struct recovery *recovery, const struct journal_op
         out->header.segment_bytes = tail->file_bytes;
         return repair_in_place(recovery, out);
     }
-    enum status status = write_segment(recovery, out, recovery->tail_offset);
+    enum status status = STATUS_OK;
+    for (uint32_t i = recovery->walked_from; !clean && i < recovery->tail && status == STATUS_OK;
+         i++) {
+        status = rewrite_segment(recovery->disk, &recovery->segments[i]);
+    }
+    if (status == STATUS_OK) {
+        status = write_segment(recovery, out, recovery->tail_offset);
+    }
     if (status == STATUS_OK) {
         tail->epoch = out->header.epoch;
         tail->file_bytes = out->header.segment_bytes;
