@@ -411,11 +411,16 @@ static void done_run(struct engine_thread *thread)
     }
 }
 
-uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms)
+void engine_thread_begin(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms)
 {
     ASSERT(now_ns >= thread->now_ns);
     thread->now_ns = now_ns;
     thread->wall_ms = wall_ms;
+}
+
+uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms)
+{
+    engine_thread_begin(thread, now_ns, wall_ms);
     mailbox_deliver(&thread->mailbox);
     uint64_t deadline = shards_step(thread);
     position_waiters_step(thread);

@@ -79,6 +79,10 @@ uint32_t engine_shard_of_hash(const struct engine *engine, uint64_t hash);
 struct engine_thread *engine_thread_at(struct engine *engine, uint32_t index);
 void engine_thread_attach(struct engine_thread *thread, struct waker *waker);
 
+/* The time by which requests are judged that are submitted before the next step: at the beginning
+ * of a turn, which may come long after the last one. */
+void engine_thread_begin(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms);
+
 /* Hands the request to the owner of its record. Never calls done. */
 void engine_submit(struct engine_thread *thread, struct request *request);
 

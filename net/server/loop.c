@@ -26,7 +26,8 @@ struct loop {
     uint64_t noted_ns;
     uint64_t began_ns;
     uint64_t turns;
-    _Atomic int command; /* enum loop_command */
+    _Atomic int command;                  /* enum loop_command */
+    _Atomic(struct loop_change *) change; /* on its way; whoever exchanges it frees it */
     _Atomic bool drained;
     _Atomic bool failed;
 };
@@ -101,6 +102,23 @@ static void command_follow(struct loop *loop)
     }
 }
 
+static void change_follow(struct loop *loop)
+{
+    if (atomic_load_explicit(&loop->change, memory_order_relaxed) == NULL) {
+        return;
+    }
+    struct loop_change *change = atomic_exchange(&loop->change, NULL);
+    if (change != NULL && loop->http != NULL) {
+        http_server_timeouts_set(loop->http, &change->timeouts);
+        rest_access_log_set(loop->rest, change->access_log);
+        enum status status = rest_headers_set(loop->rest, bytes_of_text(change->cors_origin),
+                                              bytes_of_text(change->cache_control),
+                                              change->unauthorized_invalidation);
+        ASSERT(status == STATUS_OK);
+    }
+    free(change);
+}
+
 static void drained_note(struct loop *loop)
 {
     if (loop->followed == LOOP_RUN) {
@@ -164,6 +182,9 @@ static uint64_t loop_turn(struct loop *loop)
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t wall_ms = clock_wall_ms();
     uint64_t deadline = UINT64_MAX;
+    if (loop->engine_thread != NULL) {
+        engine_thread_begin(loop->engine_thread, now_ns, wall_ms);
+    }
     if (loop->http != NULL) {
         http_server_begin(loop->http, now_ns);
         rest_turn(loop->rest, now_ns, wall_ms);
@@ -173,6 +194,7 @@ static uint64_t loop_turn(struct loop *loop)
         rest_dispatched(loop->rest);
     }
     command_follow(loop);
+    change_follow(loop);
     if (loop->engine_thread != NULL) {
         deadline = engine_thread_step(loop->engine_thread, now_ns, wall_ms);
     }
@@ -263,6 +285,18 @@ void loop_command(struct loop *loop, enum loop_command command)
     ring_wake(loop->ring);
 }
 
+enum status loop_change(struct loop *loop, const struct loop_change *change)
+{
+    struct loop_change *copy = malloc(sizeof(*copy));
+    if (copy == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    *copy = *change;
+    free(atomic_exchange(&loop->change, copy));
+    ring_wake(loop->ring);
+    return STATUS_OK;
+}
+
 bool loop_is_drained(const struct loop *loop)
 {
     return atomic_load(&loop->drained);
@@ -290,6 +324,7 @@ void loop_destroy(struct loop **loop_at)
     ASSERT(!loop->started);
     http_server_destroy(&loop->http);
     rest_destroy(&loop->rest);
+    free(atomic_load(&loop->change));
     free(loop);
     *loop_at = NULL;
 }
