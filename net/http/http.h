@@ -167,6 +167,15 @@ void http_server_destroy(struct http_server **server);
 #define HTTP_LISTENERS_MAX 4
 MUST_USE enum status http_server_accept(struct http_server *server, int listening_fd);
 
+/* The four timeouts of http_options, for what begins to be waited for from here on. */
+struct http_timeouts {
+    uint64_t head_ns;
+    uint64_t body_ns;
+    uint64_t idle_ns;
+    uint64_t send_ns;
+};
+void http_server_timeouts_set(struct http_server *server, const struct http_timeouts *timeouts);
+
 void http_server_begin(struct http_server *server, uint64_t now_ns);
 /* Returns when it wants to run again though nothing happens: UINT64_MAX: never. */
 uint64_t http_server_step(struct http_server *server);

@@ -262,6 +262,16 @@ void http_server_destroy(struct http_server **server_inout)
     free(server);
 }
 
+void http_server_timeouts_set(struct http_server *server, const struct http_timeouts *timeouts)
+{
+    ASSERT(timeouts->head_ns > 0 && timeouts->body_ns > 0);
+    ASSERT(timeouts->idle_ns > 0 && timeouts->send_ns > 0);
+    server->options.head_timeout_ns = timeouts->head_ns;
+    server->options.body_timeout_ns = timeouts->body_ns;
+    server->options.idle_timeout_ns = timeouts->idle_ns;
+    server->options.send_timeout_ns = timeouts->send_ns;
+}
+
 /* ---- turns ---- */
 
 void http_server_begin(struct http_server *server, uint64_t now_ns)

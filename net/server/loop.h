@@ -4,7 +4,7 @@
  *     wait -> completions (bytes in, disk done) -> engine -> journal -> answers out -> wait
  *
  * Owner:  loop_create and loop_destroy belong to the main thread, before the thread is started and after it is joined;
- *         everything between runs on the thread itself. loop_command is for the main thread, any time.
+ *         everything between runs on the thread itself. loop_command and loop_change are for the main thread, any time.
  * Time:   one reading of each clock a turn.
  */
 #ifndef FRESHET_NET_SERVER_LOOP_H
@@ -40,11 +40,22 @@ struct loop_options {
     struct rest_options rest; /* engine, engine_thread and thread_index likewise */
 };
 
+/* What may change while it runs. */
+struct loop_change {
+    struct http_timeouts timeouts;
+    char cors_origin[REST_CORS_ORIGIN_BYTES_MAX];
+    char cache_control[REST_CACHE_CONTROL_BYTES_MAX];
+    enum rest_invalidation unauthorized_invalidation;
+    bool access_log;
+};
+
 struct loop;
 
 MUST_USE enum status loop_create(const struct loop_options *options, struct loop **out);
 MUST_USE enum status loop_start(struct loop *loop);
 void loop_command(struct loop *loop, enum loop_command command);
+/* Copied; the thread takes it over at its next turn, unless a later one comes before. NO_MEMORY: nothing changes. */
+MUST_USE enum status loop_change(struct loop *loop, const struct loop_change *change);
 /* LOOP_DRAIN has come to its end: no connection is left and no request pending. */
 bool loop_is_drained(const struct loop *loop);
 /* The ring broke: the loop has ended by itself. */

@@ -20,6 +20,7 @@
 #include "net/server/help.h"
 #include "net/server/log.h"
 #include "net/server/loop.h"
+#include "net/server/reload.h"
 #include "net/server/settings.h"
 #include "net/server/storage.h"
 #include "net/server/store_pool.h"
@@ -540,32 +541,6 @@ static bool any_loop_failed(const struct server *server)
     return false;
 }
 
-static int server_run(struct server *server)
-{
-    atomic_store(&server->ready, true);
-    ready_print(server);
-    for (;;) {
-        int number = signal_wait(server, WATCH_MS);
-        if (number == SIGTERM || number == SIGINT) {
-            return server_stop(server);
-        }
-        if (any_loop_failed(server)) {
-            end_at_once(server,
-                        "a thread's ring failed; nothing acknowledged is lost, start again");
-        }
-    }
-}
-
-/* ---- the command ---- */
-
-static int serve_refuse(struct server *server, const struct settings_problem *problem, int code)
-{
-    fprintf(stderr, "freshet: %s\n", problem->text);
-    config_deinit(&server->config);
-    log_destroy(&server->log);
-    return code;
-}
-
 /* The file, then the environment, then the command line. */
 static enum status settings_gather(struct server *server, struct settings *settings,
                                    struct config *config, struct settings_problem *problem)
@@ -589,6 +564,115 @@ static enum status settings_gather(struct server *server, struct settings *setti
     return status;
 }
 
+static void loops_change(struct server *server)
+{
+    const struct settings *settings = &server->settings;
+    struct loop_change change = {
+        .timeouts = {.head_ns = settings->head_timeout,
+                     .body_ns = settings->body_timeout,
+                     .idle_ns = settings->idle_timeout,
+                     .send_ns = settings->send_timeout},
+        .unauthorized_invalidation = (enum rest_invalidation)settings->unauthorized_invalidation,
+        .access_log = settings->access_log != 0,
+    };
+    static_assert(sizeof(change.cors_origin) >= SETTING_TEXT_BYTES_MAX, "a setting fits");
+    static_assert(sizeof(change.cache_control) >= SETTING_TEXT_BYTES_MAX, "a setting fits");
+    memcpy(change.cors_origin, settings->cors_origin.text, SETTING_TEXT_BYTES_MAX);
+    memcpy(change.cache_control, settings->cache_control.text, SETTING_TEXT_BYTES_MAX);
+    for (uint32_t i = 0; i < server->loop_count; i++) {
+        if (loop_change(server->loops[i], &change) != STATUS_OK) {
+            log_say(server->log, LOG_ERROR, "no memory to change a thread's settings",
+                    LOG_NUMBER("thread", i));
+        }
+    }
+}
+
+static void server_reload(struct server *server)
+{
+    struct settings fresh;
+    struct config config;
+    struct settings_problem problem = {.text = ""};
+    if (settings_gather(server, &fresh, &config, &problem) != STATUS_OK) {
+        log_say(server->log, LOG_ERROR, "SIGHUP: nothing was changed",
+                LOG_TEXT("problem", problem.text));
+        return;
+    }
+    reload_settings(&server->settings, &fresh, server->log);
+    reload_collections(&server->config, &config, server->log);
+    config_deinit(&config);
+    log_level_set(server->log, (enum log_level)server->settings.log_level);
+    loops_change(server);
+    log_event(server->log, LOG_INFO, "configuration read again", NULL, 0);
+}
+
+static int server_run(struct server *server)
+{
+    atomic_store(&server->ready, true);
+    ready_print(server);
+    for (;;) {
+        int number = signal_wait(server, WATCH_MS);
+        if (number == SIGTERM || number == SIGINT) {
+            return server_stop(server);
+        }
+        if (number == SIGHUP) {
+            server_reload(server);
+        }
+        if (any_loop_failed(server)) {
+            end_at_once(server,
+                        "a thread's ring failed; nothing acknowledged is lost, start again");
+        }
+    }
+}
+
+/* ---- the command ---- */
+
+static int serve_refuse(struct server *server, const struct settings_problem *problem, int code)
+{
+    fprintf(stderr, "freshet: %s\n", problem->text);
+    config_deinit(&server->config);
+    log_destroy(&server->log);
+    return code;
+}
+
+static int serve_opened(struct server *server)
+{
+    struct settings_problem problem = {.text = ""};
+    descriptors_raise(server);
+    if (server_open(server, &problem) != STATUS_OK) {
+        loops_stop(server);
+        server_close(server);
+        return serve_refuse(server, &problem, EXIT_FAILED);
+    }
+    start_warn(server);
+    int code = server_run(server);
+    config_deinit(&server->config);
+    log_destroy(&server->log);
+    return code;
+}
+
+static int serve(struct server *server)
+{
+    struct settings_problem problem = {.text = ""};
+    if (settings_flags(NULL, server->argument_count, server->arguments, &server->said, &problem) !=
+        STATUS_OK) {
+        return serve_refuse(server, &problem, EXIT_USAGE);
+    }
+    if (server->said.help) {
+        help_serve(stdout);
+        return EXIT_CLEAN;
+    }
+    if (settings_gather(server, &server->settings, &server->config, &problem) != STATUS_OK) {
+        return serve_refuse(server, &problem, EXIT_USAGE);
+    }
+    if (signals_take(server) != STATUS_OK ||
+        log_create(STDERR_FILENO, (enum log_level)server->settings.log_level, &server->log) !=
+            STATUS_OK) {
+        settings_problem_set(&problem, "cannot start: %s", strerror(errno));
+        return serve_refuse(server, &problem, EXIT_FAILED);
+    }
+    return serve_opened(server);
+}
+
 int command_serve(int count, char *const *words)
 {
     struct server *server = calloc(1, sizeof(*server));
@@ -596,36 +680,11 @@ int command_serve(int count, char *const *words)
         fprintf(stderr, "freshet: %s\n", status_text(STATUS_NO_MEMORY));
         return EXIT_FAILED;
     }
-    struct settings_problem problem = {.text = ""};
     server->argument_count = count;
     server->arguments = words;
     server->folder.lock = -1;
     memset(server->sockets, -1, sizeof(server->sockets));
-    int code = EXIT_CLEAN;
-    if (settings_flags(NULL, count, words, &server->said, &problem) != STATUS_OK) {
-        code = serve_refuse(server, &problem, EXIT_USAGE);
-    } else if (server->said.help) {
-        help_serve(stdout);
-    } else if (settings_gather(server, &server->settings, &server->config, &problem) != STATUS_OK) {
-        code = serve_refuse(server, &problem, EXIT_USAGE);
-    } else if (signals_take(server) != STATUS_OK ||
-               log_create(STDERR_FILENO, (enum log_level)server->settings.log_level,
-                          &server->log) != STATUS_OK) {
-        settings_problem_set(&problem, "start: %s", strerror(errno));
-        code = serve_refuse(server, &problem, EXIT_FAILED);
-    } else {
-        descriptors_raise(server);
-        if (server_open(server, &problem) == STATUS_OK) {
-            start_warn(server);
-            code = server_run(server);
-            config_deinit(&server->config);
-            log_destroy(&server->log);
-        } else {
-            loops_stop(server);
-            server_close(server);
-            code = serve_refuse(server, &problem, EXIT_FAILED);
-        }
-    }
+    int code = serve(server);
     free(server);
     return code;
 }

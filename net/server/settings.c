@@ -284,6 +284,14 @@ bool setting_equal(const struct setting *setting, const struct settings *a,
     return memcmp(at_a, at_b, sizeof(uint64_t)) == 0;
 }
 
+void setting_copy(const struct setting *setting, struct settings *to, const struct settings *from)
+{
+    bool is_text = setting->kind == SETTING_TEXT || setting->kind == SETTING_ADDRESS;
+    size_t size = is_text ? sizeof(struct setting_text) : sizeof(uint64_t);
+    ASSERT(setting->offset + size <= sizeof(*to));
+    memcpy((char *)to + setting->offset, (const char *)from + setting->offset, size);
+}
+
 /* ---- names ---- */
 
 void setting_flag(const struct setting *setting, char out[SETTING_NAME_BYTES_MAX])

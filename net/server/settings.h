@@ -187,6 +187,8 @@ void setting_variable(const struct setting *setting, char out[SETTING_NAME_BYTES
 bool setting_equal(const struct setting *setting, const struct settings *a,
                    const struct settings *b);
 
+void setting_copy(const struct setting *setting, struct settings *to, const struct settings *from);
+
 /* "256MiB", "64MB", "100"; "1h", "30m", "500ms". False when it is not one. */
 bool settings_size_read(const char *text, uint64_t *bytes_out);
 bool settings_duration_read(const char *text, uint64_t *ns_out);
