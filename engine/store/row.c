@@ -7,7 +7,8 @@
 #define TAG_INDEX       'x'
 #define TAG_IDEMPOTENCY 'i'
 
-/* The first byte of a record's value. A reader that meets another one refuses, so that a later format can be told. */
+/* The first byte of a record's value. A reader that meets another one refuses, so that a later
+ * format can be told. */
 #define RECORD_FORMAT 1
 
 static_assert(ROW_RECORD_HEADER_BYTES == 1 + 4 * 8, "format, version, epoch, sequence, time");
@@ -15,7 +16,8 @@ static_assert(ROW_APPLIED_BYTES == 2 * 8, "epoch, sequence");
 static_assert(INDEX_VALUE_BYTES_MAX <= UINT16_MAX, "an index value's size is a u16");
 static_assert(ID_BYTES_MAX <= UINT16_MAX, "an id's size in an idempotency row is a u16");
 
-/* A name or an id inside a key: a zero byte in it would let one collection's rows sort among another's. */
+/* A name or an id inside a key: a zero byte in it would let one collection's rows sort among
+ * another's. */
 static void put_name(struct writer *key, struct bytes name)
 {
     ASSERT(name.size > 0);

@@ -1,18 +1,23 @@
 /*
  * row.h: the keys and values of a shard's store.
  *
- *     'a'                                              applied position: epoch u64, sequence u64
- *     'r' collection 00 id                             record: format u8 (1), version u64, epoch u64, sequence u64,
- *                                                      time_ms u64, document
- *     'x' collection 00 field 00 u16 size, value, id   index row: empty value
- *     'i' key                                          idempotency: expires_ms u64 (first, for the compaction), body
- *                                                      hash (16 bytes), u16 size and id, version u64, epoch u64,
- *                                                      sequence u64, document as first answered
+ *     key                                         value
+ *     'a'                                         applied position: epoch u64, sequence u64
+ *     'r' collection 00 id                        record: format u8 (1), version u64, epoch u64,
+ *                                                 sequence u64, time_ms u64, document
+ *     'x' collection 00 field 00 size value id    index row: nothing (size is a u16)
+ *     'i' key                                     idempotency: expires_ms u64 (first, for the
+ *                                                 compaction), body hash (16 bytes), size u16 and
+ *                                                 id, version u64, epoch u64, sequence u64, and
+ *                                                 the document as first answered
  *
- * Names and ids hold no zero byte, so byte order of keys is byte order of ids within a collection or an index value.
- * Errors: what does not fit marks the writer as failed; a value that cannot be one is STATUS_DAMAGED, and *out is zero.
- * Owner:  views point into the bytes given; nothing is allocated.
- * Tests:  tests/unit/engine/store/, tests/fuzz/fuzz_row.c.
+ * Names and ids hold no zero byte, so byte order of keys is byte order of ids within a collection
+ * or an index value.
+ *
+ * Errors:    what does not fit marks the writer as failed; a value that cannot be one is
+ *            STATUS_DAMAGED, and *out is zero.
+ * Owner:     views point into the bytes given; nothing is allocated.
+ * Tests:     tests/unit/engine/store/, tests/fuzz/fuzz_row.c.
  */
 #ifndef FRESHET_ENGINE_STORE_ROW_H
 #define FRESHET_ENGINE_STORE_ROW_H

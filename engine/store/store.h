@@ -1,17 +1,20 @@
 /*
- * store.h: the ordered key-value store under one shard: its records, index rows, idempotency rows and applied position.
+ * store.h: the ordered key-value store under one shard: its records, index rows, idempotency rows
+ * and applied position.
  *
- * Two implementations under one test suite: RocksDB (the only user of rocksdb/c.h; no WAL of its own, because the journal
- * is the log) and memory, for the simulator: unflushed data dies in its crash, reads answer WOULD_BLOCK and applies
- * BUSY on demand.
+ * Two implementations under one test suite: RocksDB (the only user of rocksdb/c.h; no WAL of its
+ * own, because the journal is the log) and memory, for the simulator: unflushed data dies in its
+ * crash, reads answer WOULD_BLOCK and applies BUSY on demand.
  *
- * Owner:     one shard's thread applies, gets from memory and creates iterators; those calls never do I/O. Calls marked
- *            "blocking" belong on a store thread, one at a time per kind; they may run beside the owner's calls.
- * Invariant: what a crash leaves is a prefix of the history of applies, never a batch's half: one column family, one
- *            writer, flushed only by store_flush. Who calls store_flush_begin has made sure that the journal is durable
- *            up to all that was applied until then.
- * Failure:   a flush that failed fails every later one, and nothing is persisted any more: what RocksDB would write in a
- *            recovery of its own may be ahead of the journal. Reads go on; the way out is a restart, which replays.
+ * Owner:     one shard's thread applies, gets from memory and creates iterators; those calls never
+ *            do I/O. Calls marked "blocking" belong on a store thread, one at a time per kind; they
+ *            may run beside the owner's calls.
+ * Invariant: what a crash leaves is a prefix of the history of applies, never a batch's half: one
+ *            column family, one writer, flushed only by store_flush. Who calls store_flush_begin
+ *            has made sure that the journal is durable up to all that was applied until then.
+ * Failure:   a flush that failed fails every later one, and nothing is persisted any more: what
+ *            RocksDB would write in a recovery of its own may be ahead of the journal. Reads go on;
+ *            the way out is a restart, which replays.
  * Tests:     tests/unit/engine/store/ (both implementations).
  */
 #ifndef FRESHET_ENGINE_STORE_STORE_H
@@ -27,8 +30,8 @@ struct store_options {
     const char *path; /* of this shard's folder; made when it is not there. NULL for memory */
     uint64_t block_cache_bytes; /* shared by the shards through block_cache */
     struct store_block_cache *block_cache;
-    /* 'idempotency' rows (first key byte 'i') whose first 8 value bytes (big-endian expiry, Unix ms) are below this
-       function's result may be dropped in compactions. */
+    /* 'idempotency' rows (first key byte 'i') whose first 8 value bytes (big-endian expiry, Unix
+     * ms) are below this function's result may be dropped in compactions. */
     uint64_t (*expiry_horizon_ms)(void *context);
     void *expiry_context;
     bool tight; /* tests: triggers so tight that stalls happen soon */
@@ -98,7 +101,8 @@ MUST_USE enum status store_rocksdb_open(const struct store_options *options, str
                                         char *text_out, size_t text_size);
 MUST_USE enum status store_memory_open(struct store **out);
 
-/* Owner, no I/O when !may_block: OK, NOT_FOUND, or WOULD_BLOCK when memory does not know. With may_block: blocking. */
+/* Owner, no I/O when !may_block: OK, NOT_FOUND, or WOULD_BLOCK when memory does not know. With
+ * may_block: blocking. */
 MUST_USE static inline enum status store_get(struct store *store, struct bytes key, bool may_block,
                                              struct store_value *value_out)
 {
@@ -116,31 +120,33 @@ static inline struct store_batch *store_batch_create(struct store *store)
     return store->vtable->batch_create(store);
 }
 
-/* Owner. All of the batch or nothing; BUSY: refused, nothing changed, try again later. The batch is left as it is. */
+/* Owner. All of the batch or nothing; BUSY: refused, nothing changed, try again later. The batch is
+ * left as it is. */
 MUST_USE static inline enum status store_apply(struct store *store, struct store_batch *batch)
 {
     return store->vtable->apply(store, batch);
 }
 
-/* Owner: an iterator over the state as of now, whatever is applied later. Then it may go to a store thread (seek and next
-   block), one thread at a time; destroyed on any thread. */
+/* Owner: an iterator over the state as of now, whatever is applied later. Then it may go to a store
+ * thread (seek and next block), one thread at a time; destroyed on any thread. */
 MUST_USE static inline enum status store_iterator_create(struct store *store,
                                                          struct store_iterator **out)
 {
     return store->vtable->iterator_create(store, out);
 }
 
-/* Owner, no I/O: the same snapshot, but seek and next do no I/O either and may stay with the owner. Where memory does not
-   know, the iterator is not valid and its status is WOULD_BLOCK; it is of no further use then. */
+/* Owner, no I/O: the same snapshot, but seek and next do no I/O either and may stay with the owner.
+ * Where memory does not know, the iterator is not valid and its status is WOULD_BLOCK; it is of no
+ * further use then. */
 MUST_USE static inline enum status store_iterator_create_memory(struct store *store,
                                                                 struct store_iterator **out)
 {
     return store->vtable->iterator_create_memory(store, out);
 }
 
-/* Blocking: closes the memtable; all that is applied so far will be persisted, nothing that comes after. Returns when
-   later applies go to a new memtable. BUSY: too many closed memtables or files wait already; nothing was closed, try
-   again later (it never waits for a stall to end). */
+/* Blocking: closes the memtable; all that is applied so far will be persisted, nothing that comes
+ * after. Returns when later applies go to a new memtable. BUSY: too many closed memtables or files
+ * wait already; nothing was closed, try again later (it never waits for a stall to end). */
 MUST_USE static inline enum status store_flush_begin(struct store *store)
 {
     return store->vtable->flush_begin(store);
@@ -152,7 +158,8 @@ MUST_USE static inline enum status store_flush_wait(struct store *store)
     return store->vtable->flush_wait(store);
 }
 
-/* Blocking: the value that a crash now would leave; NOT_FOUND also when it was only ever in memory. */
+/* Blocking: the value that a crash now would leave; NOT_FOUND also when it was only ever in
+ * memory. */
 MUST_USE static inline enum status store_get_persisted(struct store *store, struct bytes key,
                                                        struct store_value *value_out)
 {
@@ -164,7 +171,8 @@ static inline void store_statistics_read(struct store *store, struct store_stati
     store->vtable->statistics(store, out);
 }
 
-/* Blocking: reads every block from its file where no cache has it and compares checksums. DAMAGED: text_out names what. */
+/* Blocking: reads every block from its file where no cache has it and compares checksums. DAMAGED:
+ * text_out names what. */
 MUST_USE static inline enum status store_verify(struct store *store, char *text_out,
                                                 size_t text_size)
 {

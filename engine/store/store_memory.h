@@ -3,7 +3,8 @@
  *
  * Owner:     as in store.h; these calls belong to the owner, with no other call under way.
  * Time:      none; whether a read would block or an apply is refused comes from the seed alone.
- * Invariant: after a crash the store is what it was at one flush_begin whose flush came to its end, or nothing.
+ * Invariant: after a crash the store is what it was at one flush_begin whose flush came to its end,
+ *            or nothing.
  * Tests:     tests/unit/engine/store/.
  */
 #ifndef FRESHET_ENGINE_STORE_STORE_MEMORY_H
@@ -13,7 +14,8 @@
 
 #define STORE_MEMORY_ALWAYS 1000000u
 
-/* Chances are parts per million; all zero, which is how a store begins, is a store that never fails. */
+/* Chances are parts per million; all zero, which is how a store begins, is a store that never
+ * fails. */
 struct store_memory_faults {
     uint64_t seed;
     uint32_t would_block; /* a get or an iterator's step without I/O does not know the answer */
@@ -21,10 +23,10 @@ struct store_memory_faults {
     uint32_t stall_applies; /* so many in all */
     uint32_t read_damaged;  /* a blocking get, or a step of a blocking iterator, finds damage */
     uint32_t flush_busy;    /* flush_begin closes nothing: BUSY */
-    uint32_t
-        flush_failed; /* flush_wait ends with IO_ERROR; so do later flushes and applies, until a crash */
-    uint32_t
-        crash_keeps_closed; /* a crash finds that what flush_begin closed has reached the disk just then */
+    /* flush_wait ends with IO_ERROR; so do later flushes and applies, until a crash */
+    uint32_t flush_failed;
+    /* a crash finds that what flush_begin closed has reached the disk just then */
+    uint32_t crash_keeps_closed;
 };
 
 void store_memory_faults_set(struct store *store, const struct store_memory_faults *faults);

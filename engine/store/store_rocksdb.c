@@ -19,12 +19,14 @@
 /* How flush_wait looks for the end of a flush: soon at first, then ever less often. */
 #define FLUSH_POLL_NS_MIN 200000
 #define FLUSH_POLL_NS_MAX 5000000
-/* After an error in the background, so many looks without a running flush mean that RocksDB has given up. */
+/* After an error in the background, so many looks without a running flush mean that RocksDB has
+ * given up. */
 #define FLUSH_IDLE_POLLS_MAX 400
 
 #define FAILURE_TEXT_BYTES 512
 
-/* The first byte of an idempotency row's key; its value begins with the time at which it expires (row.h). */
+/* The first byte of an idempotency row's key; its value begins with the time at which it expires
+ * (row.h). */
 #define EXPIRING_TAG 'i'
 #define EXPIRY_BYTES 8
 
@@ -252,8 +254,9 @@ static void rocks_iterator_destroy(struct store_iterator *iterator)
 /* ---- failures in the background ---- */
 
 /*
- * Nothing is persisted from now on. When space comes back on a full disk, RocksDB would resume by itself and flush its
- * active memtable, which may hold what the journal has not made durable yet: so all its background work ends here.
+ * Nothing is persisted from now on. When space comes back on a full disk, RocksDB would resume by
+ * itself and flush its active memtable, which may hold what the journal has not made durable yet:
+ * so all its background work ends here.
  */
 static enum status failure_mark(struct store_rocksdb *rocks, enum status status, const char *text)
 {
@@ -267,7 +270,8 @@ static enum status failure_mark(struct store_rocksdb *rocks, enum status status,
     return status;
 }
 
-/* The C API tells no background error; a write is refused with its text, though, and an empty one changes nothing. */
+/* The C API tells no background error; a write is refused with its text, though, and an empty one
+ * changes nothing. */
 static enum status failure_probe(struct store_rocksdb *rocks)
 {
     char *error = NULL;
@@ -333,7 +337,8 @@ static struct pressure pressure_read(const struct store_rocksdb *rocks)
     };
 }
 
-/* Would writes be slowed down or refused if there were so many more closed memtables and as many more files? */
+/* Would writes be slowed down or refused if there were so many more closed memtables and as many
+ * more files? */
 static bool pressure_stalls(const struct store_rocksdb *rocks, const struct pressure *pressure,
                             uint64_t more)
 {
@@ -351,8 +356,8 @@ static enum status rocks_flush_begin(struct store *store)
     if (status != STATUS_OK) {
         return status;
     }
-    /* rocksdb_flush would wait until one more memtable or file does not stall writes, for as long as a compaction may take;
-       so it is asked only when it does not wait. */
+    /* rocksdb_flush would wait until one more memtable or file does not stall writes, for as long
+     * as a compaction may take; so it is asked only when it does not wait. */
     struct pressure pressure = pressure_read(rocks);
     if (pressure_stalls(rocks, &pressure, 1)) {
         return STATUS_BUSY;
@@ -378,12 +383,14 @@ static void poll_pause(long *pause_ns)
 }
 
 /*
- * RocksDB can wait for a flush only by flushing: that closes the active memtable too, and would persist what was applied
- * after flush_begin, ahead of the journal perhaps. So we look for the end instead. Only flush_begin ever closes a memtable
- * here, hence no closed memtable left means that all it closed is in files that the manifest, synced, names.
+ * RocksDB can wait for a flush only by flushing: that closes the active memtable too, and would
+ * persist what was applied after flush_begin, ahead of the journal perhaps. So we look for the end
+ * instead. Only flush_begin ever closes a memtable here, hence no closed memtable left means that
+ * all it closed is in files that the manifest, synced, names.
  *
- * The loop ends: a flush comes to its end, or fails and counts as a background error; after one of these either a write
- * shows why, or RocksDB tries again, or it stands still, for which there is a limit.
+ * The loop ends: a flush comes to its end, or fails and counts as a background error; after one of
+ * these either a write shows why, or RocksDB tries again, or it stands still, for which there is a
+ * limit.
  */
 static enum status rocks_flush_wait(struct store *store)
 {
@@ -585,7 +592,8 @@ static void open_text(enum status status, const char *path, const char *error, c
     snprintf(text_out, text_size, "the store in %s does not open: %s (%s)", path, advice, error);
 }
 
-/* Without the file that names its manifest RocksDB would take the folder for a new one, and remove what is in it. */
+/* Without the file that names its manifest RocksDB would take the folder for a new one, and remove
+ * what is in it. */
 static bool has_lost_its_manifest(const char *path)
 {
     DIR *folder = opendir(path);

@@ -1,5 +1,6 @@
 /*
- * store_rocksdb_internal.h: how one RocksDB instance under a shard is set up, and what its errors mean to us.
+ * store_rocksdb_internal.h: how one RocksDB instance under a shard is set up, and what its errors
+ * mean to us.
  *
  * Only engine/store and its tests include this.
  */
@@ -27,14 +28,14 @@ struct store_rocksdb_limits {
 
 struct store_rocksdb_limits store_rocksdb_limits(bool tight);
 
-/* Of an instance with that cache and that filter (which may be NULL). Destroy with rocksdb_options_destroy. NULL when
-   this RocksDB does not know an option that we rely on. */
+/* Of an instance with that cache and that filter (which may be NULL). Destroy with
+ * rocksdb_options_destroy. NULL when this RocksDB does not know an option that we rely on. */
 rocksdb_options_t *store_rocksdb_options(const struct store_rocksdb_limits *limits,
                                          const struct store_block_cache *cache,
                                          rocksdb_compactionfilter_t *filter);
 
-/* What an error text of RocksDB means. "Result incomplete" stands for two things: a read that needs the disk and a write
-   that was refused; the caller knows which. */
+/* What an error text of RocksDB means. "Result incomplete" stands for two things: a read that needs
+ * the disk and a write that was refused; the caller knows which. */
 enum status store_rocksdb_status(const char *text, enum status incomplete);
 
 #endif

@@ -8,12 +8,12 @@
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)
 
-/* RocksDB's own maximum. A memtable that fills up is switched and flushed at once, ahead of the journal perhaps, so none
-   ever fills up: store_flush_begin alone ends a memtable. */
+/* RocksDB's own maximum. A memtable that fills up is switched and flushed at once, ahead of the
+ * journal perhaps, so none ever fills up: store_flush_begin alone ends a memtable. */
 #define MEMTABLE_BYTES_MAX (64 * GIB)
 #define ARENA_BLOCK_BYTES  MIB
-/* A filter over the keys of a memtable: an absent key is known without a walk through the skip list. It is sized as a share
-   of the memtable's maximum. */
+/* A filter over the keys of a memtable: an absent key is known without a walk through the skip
+ * list. It is sized as a share of the memtable's maximum. */
 #define MEMTABLE_BLOOM_BYTES MIB
 
 #define BLOCK_BYTES          (4 * KIB)
@@ -39,10 +39,10 @@
 /*
  * Options without a setter in the C API.
  *
- * avoid_flush_during_shutdown: closing an instance would persist its memtable, which may be ahead of the journal.
- * max_bgerror_resume_count: after an I/O error RocksDB would resume by itself, and flush what it likes; see failure_mark.
- * avoid_unnecessary_blocking_io: no file is removed, no memtable freed on a shard's thread that happens to hold the last
- * reference.
+ * avoid_flush_during_shutdown: closing an instance would persist its memtable, which may be ahead
+ * of the journal. max_bgerror_resume_count: after an I/O error RocksDB would resume by itself, and
+ * flush what it likes; see failure_mark. avoid_unnecessary_blocking_io: no file is removed, no
+ * memtable freed on a shard's thread that happens to hold the last reference.
  */
 #define OPTIONS_BY_NAME                                                                            \
     "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0;"                                 \
@@ -169,8 +169,9 @@ static void options_set_tables(rocksdb_options_t *options, rocksdb_cache_t *cach
     rocksdb_block_based_options_set_whole_key_filtering(table, 1);
     rocksdb_block_based_options_set_data_block_index_type(
         table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
-    /* Memory is bounded by the cache alone. Index and filter of a level-0 file stay in it, so that an iterator, which opens
-       all of these at once, is created without I/O; those of deeper files are opened at its first seek. */
+    /* Memory is bounded by the cache alone. Index and filter of a level-0 file stay in it, so that
+     * an iterator, which opens all of these at once, is created without I/O; those of deeper files
+     * are opened at its first seek. */
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);

@@ -94,7 +94,8 @@ static struct tree_node *node_create(struct row *row, uint64_t priority)
     return node;
 }
 
-/* The node of this link as one that nobody else sees: itself, or a copy that takes its place in the link. */
+/* The node of this link as one that nobody else sees: itself, or a copy that takes its place in the
+ * link. */
 static struct tree_node *node_own(struct tree_node **link)
 {
     struct tree_node *node = *link;
@@ -174,7 +175,8 @@ void tree_clear(struct tree *tree)
 
 /* ---- changing ---- */
 
-/* Takes the subtree apart at key, which is not in it: what is below goes to left, what is above to right. */
+/* Takes the subtree apart at key, which is not in it: what is below goes to left, what is above to
+ * right. */
 static void split(struct tree_node *rest, struct bytes key, struct tree_node **left,
                   struct tree_node **right)
 {

@@ -1,18 +1,21 @@
 /*
  * tree.h: an ordered map whose snapshots cost nothing: the rows of the store in memory.
  *
- * A treap whose priorities are the hashes of the keys, so that its shape depends on its rows alone. Nodes are counted
- * references: whoever changes a tree copies those nodes of the path that another tree shares, and only those.
+ * A treap whose priorities are the hashes of the keys, so that its shape depends on its rows alone.
+ * Nodes are counted references: whoever changes a tree copies those nodes of the path that another
+ * tree shares, and only those.
  *
- *     tree_share ----> root (2) <---- the tree that goes on       after a put below the right child:
- *                     /        \                                  root (1)     root' (1)
- *                 left (1)   right (1)                              |   \_____/     |
- *                                                                right (1)  left (2)  right' (1)
+ *     tree_share --> root (2) <-- the tree that goes on; after a put below the right child:
+ *                    /     \
+ *             left (1)     right (1)         root (1) --> left (2), right (1)
+ *                                            root' (1) --> left (2), right' (1)
  *
- * Owner:     changes, shares and clears are serialised by the caller; a shared tree may be read meanwhile by any thread.
- * Memory:    one block a row and one a node. Out of memory ends the process: this is the simulator's store, not a server's.
- * Invariant: keys grow from left to right; no priority is above its parent's; a node reachable from a shared tree never
- *            changes but for its count.
+ * Owner:     changes, shares and clears are serialised by the caller; a shared tree may be read
+ *            meanwhile by any thread.
+ * Memory:    one block a row and one a node. Out of memory ends the process: this is the
+ *            simulator's store, not a server's.
+ * Invariant: keys grow from left to right; no priority is above its parent's; a node reachable from
+ *            a shared tree never changes but for its count.
  * Tests:     tests/unit/engine/store/test_tree.c (against a naive model).
  */
 #ifndef FRESHET_ENGINE_STORE_TREE_H

@@ -10,6 +10,16 @@
 
 #define TEXT_BYTES 512
 
+/* splitmix64 */
+unsigned dice(uint64_t *seed, unsigned sides)
+{
+    *seed += 0x9e3779b97f4a7c15u;
+    uint64_t mixed = *seed;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+    return (unsigned)((mixed ^ (mixed >> 31)) % sides);
+}
+
 void folder_create(char *path_out, size_t size)
 {
     int length = snprintf(path_out, size, "/tmp/freshet-store-XXXXXX");

@@ -19,6 +19,9 @@ struct fixture {
     struct store_batch *batch;
 };
 
+/* 0 to sides - 1; one seed, one sequence. Tests say their seed. */
+unsigned dice(uint64_t *seed, unsigned sides);
+
 void folder_create(char *path_out, size_t size);
 void folder_remove(const char *path);
 

@@ -303,17 +303,17 @@ static void model_compare(struct fixture *fixture, const struct model *model)
     }
 }
 
-static void model_batch(struct fixture *fixture, struct model *model, unsigned step)
+static void model_batch(struct fixture *fixture, struct model *model, unsigned step, uint64_t *seed)
 {
     const struct store_vtable *store = fixture->store->vtable;
     store->batch_clear(fixture->batch);
-    unsigned count = (unsigned)rand() % 6;
+    unsigned count = dice(seed, 6);
     for (unsigned i = 0; i < count; i++) {
-        unsigned index = (unsigned)rand() % MODEL_KEYS;
+        unsigned index = dice(seed, MODEL_KEYS);
         char key[8];
         char value[16];
         model_key(index, key);
-        bool is_delete = rand() % 3 == 0;
+        bool is_delete = dice(seed, 3) == 0;
         model->value[index] = is_delete ? 0 : step;
         snprintf(value, sizeof(value), "%u", step);
         if (is_delete) {
@@ -327,20 +327,19 @@ static void model_batch(struct fixture *fixture, struct model *model, unsigned s
 
 BOTH(a_crash_leaves_a_prefix_of_history_at_any_time)
 {
-    const unsigned seed = 20260101;
-    cr_log_info("seed %u", seed);
-    srand(seed);
+    uint64_t seed = 20260101;
+    cr_log_info("seed %llu", (unsigned long long)seed);
     struct model now = {0};
     struct model closed = {0};
     struct model flushed = {0};
     for (unsigned step = 1; step <= MODEL_STEPS; step++) {
-        unsigned dice = (unsigned)rand() % 1000;
+        unsigned dice = dice(&seed, 1000);
         if (dice < 990) {
-            model_batch(fixture, &now, step);
+            model_batch(fixture, &now, step, &seed);
         } else if (dice < 996) {
             closed = now;
             cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
-            model_batch(fixture, &now, step);
+            model_batch(fixture, &now, step, &seed);
             cr_assert_eq(store_flush_wait(fixture->store), STATUS_OK);
             flushed = closed;
         } else {

@@ -56,7 +56,7 @@ static void reopen(void)
 
 static void poll_once(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* pause between tries */
 }
 
 /* Values that do not compress, so that they have blocks of their own. */
@@ -64,10 +64,11 @@ static void fill(unsigned from, unsigned to)
 {
     char key[16];
     char value[400];
+    uint64_t seed = from;
     for (unsigned i = from; i < to; i++) {
         snprintf(key, sizeof(key), "k%06u", i);
         for (size_t at = 0; at + 1 < sizeof(value); at++) {
-            value[at] = (char)('a' + rand() % 26);
+            value[at] = (char)('a' + (int)dice(&seed, 26));
         }
         value[sizeof(value) - 1] = '\0';
         put(&fixture, key, value);
@@ -378,7 +379,6 @@ Test(store_files, after_a_failed_flush_nothing_is_persisted_until_a_restart)
     expect(&fixture, "a", "2");
     expect_persisted(&fixture, "a", "1");
     fixture_crash(&fixture);
-    fixture.batch = store_batch_create(fixture.store);
     expect(&fixture, "a", "1");
     put(&fixture, "a", "3");
     flush(&fixture);
@@ -482,7 +482,8 @@ static void history_step(struct store *store, struct store_batch *batch, uint64_
     store->vtable->batch_put(batch, bytes_of(key_bytes, 8), writer_bytes(&value));
 }
 
-/* The step of a row; 0 when it is absent, HISTORY_BROKEN when it cannot be read. Asserts nothing: also used in children. */
+/* The step of a row; 0 when it is absent, HISTORY_BROKEN when it cannot be read. Asserts nothing:
+ * also used in children. */
 static uint64_t number_at(struct store *store, struct bytes key, bool is_persisted)
 {
     struct store_value value;
@@ -568,7 +569,8 @@ _Noreturn static void history_report(const char *path, int pipe_end)
     _exit(0);
 }
 
-/* RocksDB's threads do not survive a fork, so this process never opens the store: each child is the first to do so. */
+/* RocksDB's threads do not survive a fork, so this process never opens the store: each child is the
+ * first to do so. */
 static pid_t child_start(void (*run)(const char *, int), const char *path, int *pipe_end_out)
 {
     int ends[2];
@@ -625,7 +627,8 @@ struct flusher {
     bool failed;
 };
 
-/* What is persisted after a flush was applied before flush_begin returned, and is not older than before it was called. */
+/* What is persisted after a flush was applied before flush_begin returned, and is not older than
+ * before it was called. */
 static void *flusher_run(void *context)
 {
     struct flusher *flusher = context;

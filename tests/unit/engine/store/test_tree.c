@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store_fixture.h"
+
 #define KEYS      64
 #define STEPS     20000
 #define SNAPSHOTS 5
@@ -39,12 +41,12 @@ static void compare(const struct tree *tree, const struct model *model)
     tree_check(tree);
 }
 
-static void change(struct tree *tree, struct model *model, unsigned step)
+static void change(struct tree *tree, struct model *model, unsigned step, uint64_t *seed)
 {
     uint8_t key[2];
     uint8_t value[4];
-    unsigned index = (unsigned)rand() % KEYS;
-    if (rand() % 2 == 0) {
+    unsigned index = dice(seed, KEYS);
+    if (dice(seed, 2) == 0) {
         cr_assert_eq(tree_remove(tree, key_of(index, key)), model->value[index] != 0);
         model->value[index] = 0;
     } else {
@@ -79,13 +81,12 @@ Test(tree, the_empty_key_and_the_empty_value_are_rows_too)
 
 Test(tree, it_holds_what_a_naive_model_holds)
 {
-    const unsigned seed = 7;
-    cr_log_info("seed %u", seed);
-    srand(seed);
+    uint64_t seed = 7;
+    cr_log_info("seed %llu", (unsigned long long)seed);
     struct tree tree = {0};
     struct model model = {0};
     for (unsigned step = 1; step <= STEPS; step++) {
-        change(&tree, &model, step);
+        change(&tree, &model, step, &seed);
         if (step % 100 == 0) {
             compare(&tree, &model);
         }
@@ -95,17 +96,16 @@ Test(tree, it_holds_what_a_naive_model_holds)
 
 Test(tree, a_shared_tree_never_changes)
 {
-    const unsigned seed = 8;
-    cr_log_info("seed %u", seed);
-    srand(seed);
+    uint64_t seed = 8;
+    cr_log_info("seed %llu", (unsigned long long)seed);
     struct tree tree = {0};
     struct model model = {0};
     struct tree shared[SNAPSHOTS] = {{0}};
     struct model models[SNAPSHOTS] = {{{0}}};
     for (unsigned step = 1; step <= STEPS; step++) {
-        change(&tree, &model, step);
+        change(&tree, &model, step, &seed);
         if (step % 50 == 0) {
-            unsigned i = (unsigned)rand() % SNAPSHOTS;
+            unsigned i = dice(&seed, SNAPSHOTS);
             compare(&shared[i], &models[i]);
             tree_clear(&shared[i]);
             shared[i] = tree_share(&tree);
