@@ -114,6 +114,9 @@ bool journal_refusals_pass(uint64_t *shard_refusals, struct journal_commit *comm
 {
     ASSERT(commit->refusals <= *shard_refusals);
     bool unaware = commit->refusals < *shard_refusals;
+#ifdef FRESHET_PLANT_REFUSALS_FORGOTTEN
+    unaware = false;
+#endif
     if (refuse && !unaware) {
         ++*shard_refusals;
     }

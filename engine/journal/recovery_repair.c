@@ -286,6 +286,9 @@ static enum status repair_old(struct recovery *recovery, const struct journal_op
         return repair_in_place(recovery, out);
     }
     enum status status = STATUS_OK;
+#ifdef FRESHET_PLANT_UNSYNCED_TAIL_TRUSTED
+    recovery->walked_from = recovery->tail;
+#endif
     for (uint32_t i = recovery->walked_from; !clean && i < recovery->tail && status == STATUS_OK;
          i++) {
         status = rewrite_segment(recovery->disk, &recovery->segments[i]);

@@ -98,7 +98,11 @@ void apply_batch_rows(struct shard *shard, struct store_batch *batch,
         shard->store->vtable->batch_delete(batch, writer_bytes(&key));
     }
     index_rows(batch, shard, collection, entry);
-    if (entry->idempotency_key.size > 0) {
+    bool has_key = entry->idempotency_key.size > 0;
+#ifdef FRESHET_PLANT_IDEMPOTENCY_FORGOTTEN
+    has_key = false;
+#endif
+    if (has_key) {
         idempotency_row(batch, shard, entry, epoch);
     }
 }
@@ -248,6 +252,9 @@ bool apply_step(struct shard *shard)
     uint32_t count = slice_gather(shard, &last, &bytes);
     enum status status =
         apply_store(shard, shard->batch, last->commit.epoch, last->commit.sequence);
+#ifdef FRESHET_PLANT_REFUSED_APPLY_DROPPED
+    status = STATUS_OK;
+#endif
     if (status != STATUS_OK) {
         atomic_fetch_add_explicit(&shard->apply_retries, 1, memory_order_relaxed);
         shard->apply_retry_at_ns = shard->thread->now_ns + APPLY_RETRY_NS;

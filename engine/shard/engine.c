@@ -30,6 +30,9 @@ static enum status thread_init(struct engine *engine, uint32_t index)
      * threads the same numbers, and so the same ids: it takes a mixed number to begin far apart. */
     struct random seeds = random_of(engine->options.seed + index);
     thread->random = random_of(random_next(&seeds));
+#ifdef FRESHET_PLANT_THREADS_SHARE_NUMBERS
+    thread->random = random_of(engine->options.seed + index * 0x9e3779b97f4a7c15ull);
+#endif
     thread->scratch_document = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_patched = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_json = malloc(RECORD_JSON_BYTES_MAX);
@@ -497,6 +500,9 @@ void engine_cache_prefetch_entry(struct engine_thread *thread, uint64_t hash)
 uint64_t engine_published(const struct engine *engine)
 {
     uint64_t published = journal_committed(engine->journal);
+#ifdef FRESHET_PLANT_PUBLISHED_EARLY
+    return published;
+#endif
     for (uint32_t i = 0; i < engine->options.shard_count; i++) {
         uint64_t committed = journal_shard_committed(engine->journal, i);
         uint64_t applied = atomic_load_explicit(&engine->shards[i]->applied, memory_order_acquire);

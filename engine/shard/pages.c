@@ -337,6 +337,9 @@ static void gather_finish(struct gather *gather, enum status status)
 {
     struct engine_thread *thread = gather->thread;
     bool current = status == STATUS_OK && gather_is_current(gather);
+#ifdef FRESHET_PLANT_STALE_GATHER_JOINED
+    current = status == STATUS_OK;
+#endif
     struct link *at;
     if (status == STATUS_OK) {
         gather_answer(gather, gather->request, false);

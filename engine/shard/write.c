@@ -131,6 +131,12 @@ static void write_answer(struct write *write, struct bytes json)
 {
     struct request *request = write->request;
     enum status status = write->commit.status;
+#ifdef FRESHET_PLANT_REPLY_BEFORE_APPLY
+    if (request == NULL) {
+        followers_complete(write, json);
+        return;
+    }
+#endif
     request->epoch = write->commit.epoch;
     request->sequence = write->commit.sequence;
     request->version = write->entry.version;
@@ -172,6 +178,16 @@ static void write_committed(struct message *message)
     struct shard *shard = write->shard;
     if (commit->status == STATUS_OK) {
         ASSERT(commit->sequence > 0);
+#ifdef FRESHET_PLANT_REPLY_BEFORE_APPLY
+        if (write->entry.kind == ENTRY_DELETE) { /* planted: answered when it is committed */
+            write->request->epoch = commit->epoch;
+            write->request->sequence = commit->sequence;
+            write->request->version = write->entry.version;
+            write->request->changed = true;
+            request_complete(shard->thread, write->request, STATUS_OK);
+            write->request = NULL;
+        }
+#endif
         queue_push(&shard->committed, &write->queued);
         shard->committed_count++;
         atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
@@ -263,7 +279,11 @@ static void evaluate(struct shard *shard, struct key_state *key, struct key_stat
     }
     enum status status = result.verdict == EVALUATE_REFUSE ? result.status : STATUS_OK;
     bool with_record = result.verdict == EVALUATE_EQUAL;
-    if (state->pending) {
+    bool depends = state->pending;
+#ifdef FRESHET_PLANT_FOLLOWER_EARLY
+    depends = depends && result.verdict != EVALUATE_REFUSE;
+#endif
+    if (depends) {
         follow(newest, request, status, with_record);
         return;
     }
