@@ -3,8 +3,8 @@
  * the checker needs.
  *
  * Owner:     a plain value; views point into the bytes that were read.
- * Invariant: bodies are flat JSON objects with members that only the checker writes, so that finding
- *            a member takes no parser.
+ * Invariant: bodies are flat JSON objects with members that only the checker writes, so that
+ *            finding a member takes no parser.
  */
 #ifndef FRESHET_TESTS_COHERENCE_ANSWER_H
 #define FRESHET_TESTS_COHERENCE_ANSWER_H

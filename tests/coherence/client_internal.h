@@ -1,5 +1,6 @@
 /*
- * client_internal.h: what the files of the clients share: an operation from its choice to its answer.
+ * client_internal.h: what the files of the clients share: an operation from its choice to its
+ * answer.
  *
  * Owner:     one client's thread.
  * Invariant: a connection's operations are answered in the order in which they were sent.
