@@ -2,6 +2,7 @@
 
 import random
 import socket
+import struct
 import threading
 import time
 import unittest
@@ -213,6 +214,48 @@ class GoodHttp(support.ServerTest):
             connection.sendall(b"{}")
             received, _ = support.read_until_closed(connection)
         self.assertEqual(support.read_answers(received)[0][0].status, 201)
+
+
+class ClientsThatGo(support.ServerTest):
+    def leave(self, data):
+        """Sends and resets the connection at once."""
+        with self.server.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(data)
+
+    def test_answers_to_nobody_are_thrown_away(self):
+        self.put("/pets/big", {"a": "x" * 500_000})
+        body = b'{"a":"%s"}' % (b"y" * 50_000)
+        put = b"PUT /pets/left HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        put += b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        reads = get(b"Host: a", target=b"/pets/big") * 5
+        misses = get(b"Host: a", b"Cache-Control: no-cache", target=b"/pets/big") * 5
+        lists = get(b"Host: a", target=b"/pets") * 3
+        for _ in range(60):
+            for data in (put, reads, misses, lists, put + reads + lists, put[:-5], reads[:-5]):
+                self.leave(data)
+        self.assertEqual(self.request("GET", "/pets/left").json["a"], "y" * 50_000)
+        self.assertEqual(len(self.request("GET", "/pets/big").json["a"]), 500_000)
+
+    def test_large_pipelined_answers_wait_for_a_slow_reader(self):
+        for number in range(4):
+            self.put(f"/pets/slow-{number}", {"n": number, "a": "x" * 300_000})
+        targets = [b"/pets/slow-%d" % (number % 4) for number in range(60)]
+        data = b"".join(get(b"Host: a", target=target) for target in targets[:-1])
+        data += get(b"Host: a", b"Connection: close", target=targets[-1])
+        with self.server.connect() as connection:
+            connection.sendall(data)
+            # Meanwhile the records change; each answer is still one whole state.
+            for number in range(4):
+                self.put(f"/pets/slow-{number}", {"n": number, "a": "y" * 300_000})
+            received, closed = support.read_until_closed(connection)
+        answers, left = support.read_answers(received)
+        self.assertTrue(closed)
+        self.assertEqual((len(answers), left), (60, b""))
+        for number, answer in enumerate(answers):
+            record = answer.json
+            self.assertEqual(record["n"], number % 4)
+            self.assertIn(record["a"], ("x" * 300_000, "y" * 300_000))
 
 
 class BadBodies(support.ServerTest):

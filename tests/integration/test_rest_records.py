@@ -271,5 +271,32 @@ class Operations(support.ServerTest):
         self.assertEqual(self.request("TRACE", "/pets").status, 501)
 
 
+class AccessLog(support.ServerTest):
+    arguments = ("--access-log", "on")
+
+    def lines(self):
+        found = []
+        for line in self.server.log().splitlines():
+            if line.startswith('{"time"') and '"duration_us"' in line:
+                found.append(json.loads(line))
+        return found
+
+    def test_each_request_is_one_line_without_what_was_said(self):
+        self.put("/pets/logged", {"secret": "in the body"})
+        self.request("GET", "/pets/logged?secret=in-the-query", headers={"X-Secret": "in a field"})
+        self.raw(b"GET /pets HTTP/1.1\r\n\r\n")
+        lines = support.eventually(lambda: self.lines() if len(self.lines()) >= 3 else None)
+        put, get, refused = lines[:3]
+        self.assertEqual((put["method"], put["path"], put["status"]), ("PUT", "/pets/logged", 201))
+        self.assertEqual((get["method"], get["path"], get["status"]), ("GET", "/pets/logged", 200))
+        self.assertEqual(get["cache"], "hit")
+        self.assertEqual(put["cache"], "none")
+        self.assertEqual(refused["status"], 400)
+        self.assertGreater(get["bytes"], 100)
+        self.assertEqual(len({line["request_id"] for line in lines}), len(lines))
+        self.assertNotIn("secret", "".join(map(json.dumps, lines)))
+        self.assertNotIn("in the body", self.server.log())
+
+
 if __name__ == "__main__":
     unittest.main()

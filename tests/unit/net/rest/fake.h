@@ -47,8 +47,8 @@ struct fake {
 
 extern struct fake fake;
 
-/* Collections pets (Pet) and products (Product, index category), the clock at FAKE_WALL_MS, in a turn whose completions were
-   dispatched: nothing is held back. */
+/* Collections pets (Pet) and products (Product, index category), the clock at FAKE_WALL_MS, in a
+ * turn whose completions were dispatched: nothing is held back. */
 void fake_init(void);
 void fake_start(void);
 void fake_end(void);
