@@ -291,7 +291,7 @@ static enum status open_store(struct bench *bench, const char *parent, bool is_m
 int main(int argc, char **argv)
 {
     static struct bench bench = {
-        .records = 500000, .operations = 500000, .random = 88172645463325252u};
+        .records = 100000, .operations = 100000, .random = 88172645463325252u};
     const char *parent = "/tmp";
     bool is_memory = false;
     for (int i = 1; i < argc; i++) {

@@ -167,8 +167,6 @@ static void options_set_tables(rocksdb_options_t *options, rocksdb_cache_t *cach
     rocksdb_block_based_options_set_filter_policy(
         table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS_PER_KEY));
     rocksdb_block_based_options_set_whole_key_filtering(table, 1);
-    rocksdb_block_based_options_set_data_block_index_type(
-        table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
     /* Memory is bounded by the cache alone. Index and filter of a level-0 file stay in it, so that
      * an iterator, which opens all of these at once, is created without I/O; those of deeper files
      * are opened at its first seek. */

@@ -333,10 +333,10 @@ BOTH(a_crash_leaves_a_prefix_of_history_at_any_time)
     struct model closed = {0};
     struct model flushed = {0};
     for (unsigned step = 1; step <= MODEL_STEPS; step++) {
-        unsigned dice = dice(&seed, 1000);
-        if (dice < 990) {
+        unsigned number = dice(&seed, 1000);
+        if (number < 990) {
             model_batch(fixture, &now, step, &seed);
-        } else if (dice < 996) {
+        } else if (number < 996) {
             closed = now;
             cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
             model_batch(fixture, &now, step, &seed);
