@@ -465,10 +465,10 @@ static enum status schema_refuse(struct config_reader *reader, const struct conf
                              reader->name);
         return STATUS_INVALID;
     }
-    if (refusal->unknown_key) {
-        return REFUSE(reader, key->path, "%s", "there is no such key");
-    }
-    return REFUSE(reader, key->path, "%s", shape_words(refusal->text));
+    settings_problem_set(reader->problem, "%s:%u: %s: %s", reader->name, key->line, key->path,
+                         refusal->unknown_key ? "there is no such key"
+                                              : shape_words(refusal->text));
+    return STATUS_INVALID;
 }
 
 static enum status document_read(struct config_reader *reader, struct bytes text,

@@ -487,7 +487,7 @@ _Noreturn static void end_at_once(struct server *server, const char *why)
 }
 
 /* False: shutdown_timeout has passed, or a second signal has come. */
-static bool drain_wait(struct server *server, uint64_t deadline_ns,
+static bool drain_wait(struct server *server, enum loop_command command, uint64_t deadline_ns,
                        bool (*drained)(const struct server *server))
 {
     while (!drained(server)) {
@@ -499,7 +499,7 @@ static bool drain_wait(struct server *server, uint64_t deadline_ns,
         if (clock_monotonic_ns() >= deadline_ns) {
             return false;
         }
-        loops_command(server, LOOP_DRAIN);
+        loops_command(server, command);
     }
     return true;
 }
@@ -513,14 +513,20 @@ static int server_stop(struct server *server)
 {
     uint64_t began_ns = clock_monotonic_ns();
     uint64_t deadline_ns = began_ns + server->settings.shutdown_timeout;
+    /* Clients get most of the time; flushing has the rest. */
+    uint64_t cut_ns = began_ns + server->settings.shutdown_timeout / 4 * 3;
     log_event(server->log, LOG_INFO, "stopping", NULL, 0);
     atomic_store(&server->draining, true);
     loops_command(server, LOOP_DRAIN);
-    if (!drain_wait(server, deadline_ns, all_drained)) {
+    if (!drain_wait(server, LOOP_DRAIN, cut_ns, all_drained)) {
+        log_event(server->log, LOG_WARNING, "connections that did not end are closed", NULL, 0);
+        loops_command(server, LOOP_FORCE);
+    }
+    if (!drain_wait(server, LOOP_FORCE, deadline_ns, all_drained)) {
         end_at_once(server, "shutdown_timeout: requests were still in flight");
     }
     engine_drain(server->storage.engine);
-    if (!drain_wait(server, deadline_ns, engine_is_drained)) {
+    if (!drain_wait(server, LOOP_FORCE, deadline_ns, engine_is_drained)) {
         end_at_once(server, "shutdown_timeout: records were still being written to files; the next "
                             "start replays the journal");
     }
