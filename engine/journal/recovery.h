@@ -9,11 +9,12 @@
  *     torn      nothing says that it was ever on stable storage; the journal ends before it
  *     damage    a later header's durable_through, or a store's persisted position, covers it
  *
- * The repair removes what came after the end, copies every segment that may hold what was never
- * synced, and the accepted part of the last one, into a fresh file (blocks that were written but never synced may yet be lost; a copy that was synced is
- * not) and opens a new epoch in it; all of that is on stable storage when it returns, and a crash
- * at any point of it leaves the same journal to recover. After a clean stop nothing can be torn:
- * the run goes on in place, in the same epoch.
+ * The repair removes what came after the end. Every segment that may hold what was never synced,
+ * and the accepted part of the last one, is copied into a fresh file: blocks that were written but
+ * never synced may yet be lost, a copy that was synced is not. A new epoch opens in the last one.
+ * All of that is on stable storage when it returns, and a crash at any point of it leaves the same
+ * journal to recover. After a clean stop nothing can be torn: the run goes on in place, in the same
+ * epoch.
  *
  * Owner:     one thread, at start-up; blocks.
  * Memory:    the table of segments; the caller takes it over.
