@@ -81,6 +81,10 @@ Test(chunked, malformed_framing_is_refused)
         "5;\x01\r\nhello",
         "5;a\nhello",
         "0\r\n\rX",
+        "5\r\nhello\rX0\r\n\r\n",
+        "5\r\nhelloX\n0\r\n\r\n",
+        "0\r\n\rX0",
+        "0\r\nT: x\rX\r\n",
         ";\r\n",
         "5,5\r\nhello",
     };
