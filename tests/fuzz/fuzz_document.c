@@ -142,7 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(rendered == STATUS_OK);
         check_valid(document);
     }
-    (void)document_record_to_json(BYTES_LITERAL("1"), document, &out);
+    enum status as_record = document_record_to_json(BYTES_LITERAL("1"), document, &out);
+    ASSERT(as_record == STATUS_OK || as_record == STATUS_DAMAGED || as_record == STATUS_TOO_LARGE);
     read_scalar(document);
     walk(document);
     if (size > 1) {
