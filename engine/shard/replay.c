@@ -157,8 +157,9 @@ static enum status replay_entry(struct replay *replay, struct entry *entry)
     uint64_t known = pending->count > 0 ? pending->sequence : atomic_load(&shard->applied);
 #ifdef FRESHET_PLANT_DUPLICATE_APPLY
     if (entry->sequence == known && entry->kind == ENTRY_PUT) {
-        entry
-            ->version++; /* planted: the last entry that the store has is applied on top of itself */
+        /* Planted: the last entry of the store is applied on top of itself, and not counted. */
+        entry->version++;
+        replay->entries--;
         known--;
     }
 #endif
