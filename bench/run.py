@@ -146,13 +146,13 @@ class Bench:
             raise BenchError(f"{path} is missing; ./dev build makes build/release")
         return path
 
-    def freshet(self, *, durability="sync", cache=None, shards=4, name="data"):
-        """A server on a new data directory, with four shards as contract and issue say, on one thread."""
-        data = self.folder / f"{name}-{time.monotonic_ns()}"
+    def freshet(self, *, durability="sync", cache=None, shards=4, name="data", data=None, more=()):
+        """A server on a new data directory (or on `data`), with four shards as contract and issue say, on one thread."""
+        data = data or self.folder / f"{name}-{time.monotonic_ns()}"
         config = self.folder / f"{data.name}.yaml"
         config.write_text(f"shards: {shards}\n", encoding="ascii")
         command = [self.program("freshet"), "serve", "--config", config, "--data", data, "--http", "127.0.0.1:0",
-                   "--threads", 1, "--durability", durability, "--log-level", "warn"]
+                   "--threads", 1, "--durability", durability, "--log-level", "warning", *more]
         if cache is not None:
             command += ["--cache-bytes", cache]
         server = Process(command, self.folder / "freshet.log", self.options.server_core)
@@ -425,9 +425,83 @@ def bench_floor(bench):
             bench.check(f"CPU of floor / nginx, {pipeline} in flight", cpu_us(reports) / cpu_us([known]), 1.0)
 
 
+TAIL_BYTES = 1 << 30
+TAIL_KEYS_STEP = 250000
+RESTART_SECONDS_MAX = 20
+STARTUP_RECORDS = (1000000, 10000000)
+STARTUP_LOAD_SECONDS_MAX = 240
+# Starts of a few milliseconds are compared, not measured: a disk that is busy for a moment is no finding.
+STARTUP_RATIO_MAX = 1.5
+STARTUP_NOISE_S = 0.1
+
+
+def timed_start(server):
+    """Seconds from the start of the process to its ready line."""
+    started = time.monotonic()
+    server.__enter__()
+    return time.monotonic() - started
+
+
+def bench_restart(bench):
+    """kill -9 with a journal tail of 1 GiB that no flush has covered, then start"""
+    # Nothing may be flushed on its way: room for all of it in memory, and a tail that may grow.
+    roomy = ["--memtable-bytes", "1GiB", "--journal-tail-max", "8GiB", "--retention-bytes", "64GiB"]
+    keys = 0
+    with bench.freshet(durability="none", more=roomy) as server:
+        while metric(server, ["freshet_journal_written_bytes_total"]) < TAIL_BYTES:
+            bench.fill(server, TAIL_KEYS_STEP, "--key-from", keys, "--value-bytes", 500)
+            keys += TAIL_KEYS_STEP
+        tail_bytes = metric(server, ["freshet_journal_written_bytes_total"])
+        flushed = metric(server, ["freshet_rocksdb_files_bytes"])
+        server.process.kill()
+        server.process.wait()
+    again = bench.freshet(data=server.data, more=roomy)
+    seconds = timed_start(again)
+    try:
+        applied = metric(again, ["freshet_rocksdb_memtable_bytes"])
+        bench.load("read", again, "--keys", keys, "--expect-status", 200, "--seconds", 1)
+    finally:
+        again.stop()
+    print(f"\nrestart: {tail_bytes / MIB:.0f} MiB of journal, {keys} records, {flushed / MIB:.1f} MiB of them in files before; "
+          f"{applied / MIB:.0f} MiB in memory after; {tail_bytes / MIB / seconds:.0f} MiB a second")
+    bench.check("tail", tail_bytes / MIB, TAIL_BYTES / MIB, at_least=True, unit=" MiB")
+    bench.check("seconds to ready, one core", seconds, RESTART_SECONDS_MAX, unit=" s")
+
+
+def bench_startup(bench):
+    """start after a clean stop, with 1 and with 10 million records"""
+    data = None
+    loaded = 0
+    rates = []
+    starts = {}
+    for records in STARTUP_RECORDS:
+        if rates and (records - loaded) / rates[-1] > STARTUP_LOAD_SECONDS_MAX:
+            records = loaded + int(rates[-1] * STARTUP_LOAD_SECONDS_MAX)
+        with bench.freshet(durability="none", data=data, more=["--retention-bytes", 0]) as server:
+            report = bench.load("fill", server, "--load", "--keys", records - loaded, "--key-from", loaded, "--connections",
+                                200, "--value-bytes", 128)
+            data = server.data
+        rates.append(report["rate_per_s"])
+        loaded = records
+        seconds = []
+        for _ in range(bench.options.runs):
+            again = bench.freshet(data=data)
+            seconds.append(timed_start(again))
+            bench.load("read", again, "--keys", records, "--expect-status", 200, "--seconds", 0.2, "--warmup", 0)
+            again.stop()
+        starts[records] = statistics.median(seconds)
+        files = sum(1 for _ in pathlib.Path(data).rglob("*.sst"))
+        print(f"\nstart-up with {records} records ({files} table files): median {starts[records] * 1000:.0f} ms, "
+              f"{min(seconds) * 1000:.0f}-{max(seconds) * 1000:.0f} ms; loaded at {rates[-1]:.0f} a second")
+    few, many = sorted(starts)
+    bench.check(f"start-up with {many} / with {few} records", max(0.0, starts[many] - STARTUP_NOISE_S) / starts[few],
+                STARTUP_RATIO_MAX)
+
+
 BENCHES = {
     "floor": bench_floor, "get": bench_get, "pipeline": bench_pipeline, "uncached": bench_uncached, "list": bench_list,
-    "put": bench_put, "idle": bench_idle, "scan": bench_scan, "soak": bench_soak,
+    "put": bench_put, "idle": bench_idle, "scan": bench_scan, "restart": bench_restart, "startup": bench_startup,
+    "soak": bench_soak,
 }
 
 
