@@ -124,6 +124,31 @@ static struct change change_of(struct sim *sim, const struct entry *entry)
     return change;
 }
 
+/* The names in a MessagePack array of short strings are those of the members that differ. */
+static bool changed_is_right(struct bytes changed, const struct doc *before,
+                             const struct doc *after)
+{
+    static const char *const names[DOC_MEMBER_COUNT] = {"category", "n", "title", "extra", "pad"};
+    struct reader reader = reader_of(changed);
+    uint32_t count = reader_u8(&reader) & 0x0fu;
+    uint32_t differ = 0;
+    bool named[DOC_MEMBER_COUNT] = {false};
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes name = reader_bytes(&reader, reader_u8(&reader) & 0x1fu);
+        for (int m = 0; m < DOC_MEMBER_COUNT; m++) {
+            named[m] = named[m] || bytes_equal(name, bytes_of_text(names[m]));
+        }
+    }
+    bool right = !reader.failed && reader_left(&reader) == 0;
+    for (int m = 0; m < DOC_MEMBER_COUNT; m++) {
+        bool differs = before->has[m] != after->has[m] ||
+                       (before->has[m] && before->value[m] != after->value[m]);
+        differ += differs;
+        right = right && differs == named[m];
+    }
+    return right && differ == count;
+}
+
 /* Versions count from 1 within a life; an equal write, or a DELETE of nothing, makes no entry. */
 static void check_step(const struct sim *sim, const struct entry *entry,
                        const struct change *change, const struct change *before)
@@ -143,6 +168,12 @@ static void check_step(const struct sim *sim, const struct entry *entry,
     }
     if (!change->deleted && before != NULL && doc_equal(&change->doc, &before->doc)) {
         sim_fail(sim, "entry %" PRIu64 " of %s changes nothing", change->sequence, id);
+    }
+    if (!change->deleted && before != NULL
+            ? !changed_is_right(entry->changed, &before->doc, &change->doc)
+            : entry->changed.size > 0) {
+        sim_fail(sim, "entry %" PRIu64 " of %s names other members than those that changed",
+                 change->sequence, id);
     }
     if (entry->has_old_document) {
         struct doc old = doc_of(sim, entry->id, entry->old_document);
@@ -424,9 +455,15 @@ static bool gave_up_waiting(const struct sim *sim, const struct op *op)
            sim->now_ns - op->begun_ns >= POSITION_WAIT_NS / 2; /* its thread may be late */
 }
 
+/* Damage is an error, never an answer. */
+static bool met_damage(const struct sim *sim, const struct op *op)
+{
+    return op->request.status == STATUS_DAMAGED && sim->fault == FAULT_READS;
+}
+
 static void answer_get(struct sim *sim, struct op *op)
 {
-    if (gave_up_waiting(sim, op)) {
+    if (gave_up_waiting(sim, op) || met_damage(sim, op)) {
         return;
     }
     check_age(sim, op);
@@ -566,7 +603,7 @@ static void answer_write(struct sim *sim, struct op *op)
         check_some_state(sim, op, VERDICT_MISSING);
     } else if (status == STATUS_UNPROCESSABLE) {
         check_other_body(sim, op);
-    } else if (status != STATUS_BUSY && status != STATUS_NOT_ACCEPTED &&
+    } else if (!met_damage(sim, op) && status != STATUS_BUSY && status != STATUS_NOT_ACCEPTED &&
                status != STATUS_DISK_FULL) {
         op_fail(sim, op, "a write does not end like this");
     }
@@ -642,7 +679,7 @@ static bool check_unlisted(struct sim *sim, const struct op *op, const char *con
 
 static void answer_list(struct sim *sim, struct op *op)
 {
-    if (gave_up_waiting(sim, op)) {
+    if (gave_up_waiting(sim, op) || met_damage(sim, op)) {
         return;
     }
     if (op->request.status != STATUS_OK) {

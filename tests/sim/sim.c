@@ -17,8 +17,8 @@ void sim_fail(const struct sim *sim, const char *format, ...)
 {
     fflush(stdout);
     static const char *const durabilities[] = {"sync", "interval", "none"};
-    static const char *const faults[] = {"no fault", "failed write", "failed sync", "full disk",
-                                         "dying disk"};
+    static const char *const faults[] = {"no fault",   "failed write",  "failed sync", "full disk",
+                                         "dying disk", "damaged reads", "failed flush"};
     static const char *const ends[] = {"power loss", "kill", "clean stop"};
     fprintf(stderr, "seed %" PRIu64 ", step %" PRIu64 ", life %" PRIu64 " (%s, %s, after a %s): ",
             sim->seed, sim->step, sim->lives, durabilities[sim->setup.durability],
@@ -138,8 +138,11 @@ static void setup_draw(struct sim *sim)
 /* Store faults of a life; none: a store that does as it is told, while something settles. */
 static void stores_faults(struct sim *sim, bool none)
 {
+    sim->reads_fail = !none && sim->fault == FAULT_READS;
     for (uint32_t i = 0; i < SIM_SHARDS; i++) {
         struct store_memory_faults faults = {.seed = random_next(&sim->random)};
+        faults.read_damaged = sim->reads_fail ? 100000 : 0;
+        faults.flush_failed = !none && sim->fault == FAULT_FLUSH ? 300000 : 0;
         if (!none) {
             static const uint64_t blocks[] = {0, 50000, 500000, STORE_MEMORY_ALWAYS};
             faults.would_block = (uint32_t)pick(sim, blocks, 4);
@@ -202,7 +205,7 @@ static void turn(struct sim *sim, uint64_t passed_ns, bool load)
     }
     if (!sim->nobody_listens && !faulty_disk_is_dead(sim->faulty)) {
         model_follow(sim);
-        if (sim->step % 8 == 0) {
+        if (sim->step % 8 == 0 && !sim->reads_fail) {
             check_published(sim);
         }
     }
@@ -252,10 +255,26 @@ static void fault_begin(struct sim *sim)
     case FAULT_DIE:
         faulty_disk_die_after(sim->faulty, 1 + sim_random(sim, 60));
         break;
+    case FAULT_READS:
+    case FAULT_FLUSH:
+        stores_faults(sim, false);
+        break;
     case FAULT_NONE:
     case FAULT_COUNT:
         break;
     }
+}
+
+/* It takes a restart, as after a failed sync of the journal. */
+static bool a_store_failed(const struct sim *sim)
+{
+    bool failed = false;
+    for (uint32_t i = 0; i < SIM_SHARDS; i++) {
+        struct store_statistics statistics;
+        store_statistics_read(sim->stores[i], &statistics);
+        failed = failed || statistics.failure != STATUS_OK;
+    }
+    return failed;
 }
 
 /* ---- the end of a life ---- */
@@ -264,6 +283,7 @@ static void fault_begin(struct sim *sim)
 static void ghost_settle(struct sim *sim)
 {
     sim->nobody_listens = true;
+    sim->reads_fail = false;
     for (int i = 0; !is_quiet(sim); i++) {
         if (i == SETTLE_TURNS_MAX) {
             sim_fail(sim, "after the disk was gone, %u requests hang", sim->op_count);
@@ -333,6 +353,9 @@ static bool life_drain(struct sim *sim)
     disk_empty(sim);
     stores_faults(sim, true);
     bool draining = false;
+    if (a_store_failed(sim)) {
+        return false;
+    }
     for (int i = 0; !draining || !is_quiet(sim) || !engine_drained(sim->engine); i++) {
         if (faulty_disk_is_dead(sim->faulty) ||
             (is_quiet(sim) && atomic_load(&sim->journal->read_only))) {
@@ -499,6 +522,7 @@ static void life_start(struct sim *sim)
                 sim->epoch_before, sim->model.count, sim->must_survive, (int)sim->fault);
     }
     sim->lives++;
+    sim->fault = FAULT_NONE;
     sim->job_count = 0;
     sim->ttl_ns_max = 0;
     load_ttls(sim);

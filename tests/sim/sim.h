@@ -138,10 +138,18 @@ struct sim_setup {
     uint32_t ops;  /* in flight at most */
     uint32_t rate; /* of 100 turns bring a request */
     uint32_t pad_max;
-    struct store_memory_faults *faults; /* of a life; seeds drawn anew */
 };
 
-enum sim_fault { FAULT_NONE, FAULT_WRITE, FAULT_SYNC, FAULT_FULL, FAULT_DIE, FAULT_COUNT };
+enum sim_fault {
+    FAULT_NONE,
+    FAULT_WRITE, /* of the journal fails */
+    FAULT_SYNC,  /* likewise */
+    FAULT_FULL,  /* the disk, for a while */
+    FAULT_DIE,   /* the disk, at some write */
+    FAULT_READS, /* of the stores find damage now and then */
+    FAULT_FLUSH, /* of a store fails, and all that comes after it */
+    FAULT_COUNT
+};
 enum sim_end { END_POWER_LOSS, END_KILL, END_CLEAN };
 
 struct sim {
@@ -170,6 +178,7 @@ struct sim {
     uint64_t ttl_ns_max; /* of all that were ever set in this life */
     enum sim_fault fault;
     bool disk_is_full;
+    bool reads_fail; /* FAULT_READS has begun */
 
     struct op ops[SIM_OPS_MAX];
     uint32_t op_count;  /* busy */
