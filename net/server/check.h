@@ -1,5 +1,6 @@
 /*
- * check.h: `freshet check`: reads a data folder through and says whether it is whole. Changes nothing.
+ * check.h: `freshet check`: reads a data folder through and says whether it is whole. Changes
+ * nothing.
  *
  *     {"event":"journal",…}    command_check.h
  *     {"event":"check","ok":true,"shards":4,"records":1000,"compared":true,…}
@@ -10,7 +11,8 @@
 #ifndef FRESHET_NET_SERVER_CHECK_H
 #define FRESHET_NET_SERVER_CHECK_H
 
-/* words: what follows `check` on the command line. The process's exit code: 0 whole, 1 not, 2 usage. */
+/* words: what follows `check` on the command line. The process's exit code: 0 whole, 1 not, 2
+ * usage. */
 int command_check(int count, char *const *words);
 
 #endif

@@ -228,7 +228,8 @@ static const struct type_name *type_find(const char *text)
     return NULL;
 }
 
-/* A string is what it says; anything else is JSON. Without a type: JSON where it is that, else a string. */
+/* A string is what it says; anything else is JSON. Without a type: JSON where it is that, else a
+ * string. */
 static enum status default_read(struct config_reader *reader, const char *base, const char *text,
                                 const struct type_name *type, struct bytes *out)
 {

@@ -5,8 +5,8 @@
  *     collections:
  *       - { name: pets, cache: { ttl: 1h } }
  *
- * libcyaml turns YAML into structs by a schema (config_file.c); a scan by libyaml beside it knows at which line each key
- * stands, so that every complaint names file, line and key.
+ * libcyaml turns YAML into structs by a schema (config_file.c); a scan by libyaml beside it knows
+ * at which line each key stands, so that every complaint names file, line and key.
  *
  * Owner:  the main thread. A config owns the memory of its collections, which the engine borrows.
  * Tests:  tests/unit/net/server/test_config_file.c, tests/fuzz/fuzz_config.c.
@@ -26,8 +26,8 @@ struct config {
     void *memory; /* config_file.c's */
 };
 
-/* Reads text, called `name` in messages, into settings (over what they are) and collections; where it says nothing of
-   these, the built-in pets and products. On failure *out is empty. */
+/* Reads text, called `name` in messages, into settings (over what they are) and collections; where
+ * it says nothing of these, the built-in pets and products. On failure *out is empty. */
 MUST_USE enum status config_read(struct bytes text, const char *name, struct settings *settings,
                                  struct config *out, struct settings_problem *problem_out);
 /* The same of a file; path NULL: no file. */

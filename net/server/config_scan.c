@@ -86,7 +86,8 @@ static enum status path_append(struct scanner *scanner, yaml_mark_t mark, const 
     return STATUS_OK;
 }
 
-/* A value begins: in a list it is an element, which gets its path here; in a mapping its key has given it. */
+/* A value begins: in a list it is an element, which gets its path here; in a mapping its key has
+ * given it. */
 static enum status value_begin(struct scanner *scanner, yaml_mark_t mark)
 {
     if (scanner->depth == 0) {

@@ -1,10 +1,11 @@
 /*
- * config_scan.h: which line of a YAML text each key and element stands at, for messages that say where; and the one form that the
- * schema cannot say: a mapping that may also be a word (`cache: off`) is rewritten as `cache: { enabled: off }`.
+ * config_scan.h: which line of a YAML text each key and element stands at, for messages that say
+ * where; and the one form that the schema cannot say: a mapping that may also be a word (`cache:
+ * off`) is rewritten as `cache: { enabled: off }`.
  *
- * Owner:  config_file.c; freed with config_scan_deinit.
- * Bounds: CONFIG_NODES_MAX keys and elements, CONFIG_DEPTH_MAX nested; no anchors, aliases or second documents.
- * Tests:  through tests/unit/net/server/test_config_file.c, tests/fuzz/fuzz_config.c.
+ * Owner:  config_file.c; freed with config_scan_deinit. Bounds: CONFIG_NODES_MAX keys and elements,
+ * CONFIG_DEPTH_MAX nested; no anchors, aliases or second documents. Tests:  through
+ * tests/unit/net/server/test_config_file.c, tests/fuzz/fuzz_config.c.
  */
 #ifndef FRESHET_NET_SERVER_CONFIG_SCAN_H
 #define FRESHET_NET_SERVER_CONFIG_SCAN_H
@@ -30,7 +31,8 @@ struct config_scan {
     size_t text_size;
 };
 
-/* INVALID with the line in problem_out, NO_MEMORY. name is what messages call the text. On failure *out is empty. */
+/* INVALID with the line in problem_out, NO_MEMORY. name is what messages call the text. On failure
+ * *out is empty. */
 MUST_USE enum status config_scan_init(struct bytes text, const char *name, struct config_scan *out,
                                       struct settings_problem *problem_out);
 void config_scan_deinit(struct config_scan *scan);

@@ -84,8 +84,9 @@ static const cyaml_schema_value_t document_schema = {
 };
 
 /*
- * libcyaml says where by the place of the value before. It also says each key that it reads, as "[key]": so the count of
- * these is the number of the key at which it stopped, and config_scan knows that one's line.
+ * libcyaml says where by the place of the value before. It also says each key that it reads, as
+ * "[key]": so the count of these is the number of the key at which it stopped, and config_scan
+ * knows that one's line.
  */
 static void schema_log(cyaml_log_t level, void *context, const char *format, va_list arguments)
 {

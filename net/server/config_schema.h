@@ -1,5 +1,6 @@
 /*
- * config_schema.h: the shape of the configuration file, for libcyaml. All values are texts; config_file.c reads them.
+ * config_schema.h: the shape of the configuration file, for libcyaml. All values are texts;
+ * config_file.c reads them.
  *
  * Owner: config_file.c. What libcyaml allocated is freed by config_schema_free.
  * Tests: tests/unit/net/server/test_config_file.c.

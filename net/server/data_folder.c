@@ -118,7 +118,8 @@ static enum status name_count(void *context, const char *name)
     return STATUS_OK;
 }
 
-/* A journal without a manifest is a folder that lost it: making a new one would hide the records. */
+/* A journal without a manifest is a folder that lost it: making a new one would hide the
+ * records. */
 static bool journal_is_there(const struct data_folder *folder)
 {
     char path[STORAGE_PATH_BYTES_MAX];

@@ -1,5 +1,6 @@
 /*
- * fold.h: what the journal says the records are, as checksums: 32 bytes a record, however large it is.
+ * fold.h: what the journal says the records are, as checksums: 32 bytes a record, however large it
+ * is.
  *
  * Owner:   one thread.
  * Memory:  a table that doubles; NO_MEMORY when it cannot.

@@ -1,10 +1,12 @@
 /*
- * log.h: what the process says: one line of JSON to stderr for each event, and the access log's lines.
+ * log.h: what the process says: one line of JSON to stderr for each event, and the access log's
+ * lines.
  *
  *     {"time":"2026-01-01T00:00:00.000Z","level":"info","message":"ready","threads":2}
  *
- * A thread that serves must not wait for whoever reads stderr, so lines go through a buffer of LOG_BUFFER_BYTES to a
- * thread of the log's own. What does not fit is dropped, and a line says how much was.
+ * A thread that serves must not wait for whoever reads stderr, so lines go through a buffer of
+ * LOG_BUFFER_BYTES to a thread of the log's own. What does not fit is dropped, and a line says how
+ * much was.
  *
  * Owner:   any thread writes; the main thread creates and destroys.
  * Memory:  the buffer, taken by log_create.

@@ -162,7 +162,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Sending may let waiting requests in: those that went to the engine need one more step, whose bells they also wait for. */
+/* Sending may let waiting requests in: those that went to the engine need one more step, whose
+ * bells they also wait for. */
 static uint64_t answers_send(struct loop *loop)
 {
     uint64_t pending = engine_thread_pending(loop->engine_thread);
@@ -172,10 +173,11 @@ static uint64_t answers_send(struct loop *loop)
 }
 
 /*
- * Everything but waiting; the time at which it wants to run again though nothing happens (0: at once).
+ * Everything but waiting; the time at which it wants to run again though nothing happens (0: at
+ * once).
  *
- * The journal comes after the engine, so that its next batch has what this turn's requests wrote; what it completes is
- * applied in the next turn, while the disk already writes that batch.
+ * The journal comes after the engine, so that its next batch has what this turn's requests wrote;
+ * what it completes is applied in the next turn, while the disk already writes that batch.
  */
 static uint64_t loop_turn(struct loop *loop)
 {

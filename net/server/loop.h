@@ -1,10 +1,12 @@
 /*
- * loop.h: one thread of the server: its ring, its connections, its shards, and with one thread also the journal's writer.
+ * loop.h: one thread of the server: its ring, its connections, its shards, and with one thread also
+ * the journal's writer.
  *
  *     wait -> completions (bytes in, disk done) -> engine -> journal -> answers out -> wait
  *
- * Owner:  loop_create and loop_destroy belong to the main thread, before the thread is started and after it is joined;
- *         everything between runs on the thread itself. loop_command and loop_change are for the main thread, any time.
+ * Owner:  loop_create and loop_destroy belong to the main thread, before the thread is started and
+ *         after it is joined; everything between runs on the thread itself. loop_command and
+ *         loop_change are for the main thread, any time.
  * Time:   one reading of each clock a turn.
  */
 #ifndef FRESHET_NET_SERVER_LOOP_H
@@ -34,7 +36,8 @@ struct loop_options {
     struct engine *engine; /* NULL: a journal's thread only */
     bool writes_journal;
     struct ring *
-        ring; /* made by the caller, because the journal's disk needs it first; the loop's from here on */
+        /* made by the caller, because the journal's disk needs it first; the loop's from here on */
+        ring;
     int listening_fd;         /* -1: none */
     struct http_options http; /* handle, refuse, finished and context are filled in by the loop */
     struct rest_options rest; /* engine, engine_thread and thread_index likewise */
@@ -54,7 +57,8 @@ struct loop;
 MUST_USE enum status loop_create(const struct loop_options *options, struct loop **out);
 MUST_USE enum status loop_start(struct loop *loop);
 void loop_command(struct loop *loop, enum loop_command command);
-/* Copied; the thread takes it over at its next turn, unless a later one comes before. NO_MEMORY: nothing changes. */
+/* Copied; the thread takes it over at its next turn, unless a later one comes before. NO_MEMORY:
+ * nothing changes. */
 MUST_USE enum status loop_change(struct loop *loop, const struct loop_change *change);
 /* LOOP_DRAIN has come to its end: no connection is left and no request pending. */
 bool loop_is_drained(const struct loop *loop);

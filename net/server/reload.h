@@ -1,9 +1,9 @@
 /*
- * reload.h: what SIGHUP does: the running settings and collections take over what can change, and each thing that cannot
- * is said in the log, by name.
+ * reload.h: what SIGHUP does: the running settings and collections take over what can change, and
+ * each thing that cannot is said in the log, by name.
  *
- * Owner: the main thread. Of the collections only the times of the cache change; they are atomics that all threads read.
- * Tests: tests/integration/test_server_signals.py.
+ * Owner: the main thread. Of the collections only the times of the cache change; they are atomics
+ * that all threads read. Tests: tests/integration/test_server_signals.py.
  */
 #ifndef FRESHET_NET_SERVER_RELOAD_H
 #define FRESHET_NET_SERVER_RELOAD_H

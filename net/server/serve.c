@@ -34,7 +34,8 @@
 #define PIPELINED_MAX        64
 #define SHARDS_DEFAULT_LEAST 4
 #define LOOPS_MAX            (THREAD_COUNT_MAX + 1)
-/* How often the main thread looks whether a thread has failed, or, at the end, whether all is drained. */
+/* How often the main thread looks whether a thread has failed, or, at the end, whether all is
+ * drained. */
 #define WATCH_MS      1000
 #define DRAIN_POLL_MS 5
 /* How often a long replay says how far it is. */

@@ -1,10 +1,12 @@
 /*
- * settings.h: every setting, once: the table below makes the struct, the flags of `freshet serve`, the names in the
- * environment, the keys of the configuration file, the checks and the text of --help.
+ * settings.h: every setting, once: the table below makes the struct, the flags of `freshet serve`,
+ * the names in the environment, the keys of the configuration file, the checks and the text of
+ * --help.
  *
- * A setting named cache.unauthorized_invalidation is that key in the file, FRESHET_CACHE_UNAUTHORIZED_INVALIDATION in the
- * environment and --cache-unauthorized-invalidation on the command line. The later of these three wins. Collections are
- * in the file only (config_file.h).
+ * A setting named cache.unauthorized_invalidation is that key in the file,
+ * FRESHET_CACHE_UNAUTHORIZED_INVALIDATION in the environment and --cache-unauthorized-invalidation
+ * on the command line. The later of these three wins. Collections are in the file only
+ * (config_file.h).
  *
  * Owner:  the main thread; values are copied to those who need them.
  * Errors: texts for people that name where the value stands, the setting, and what is wrong.
@@ -24,7 +26,8 @@
     512 /* with its NUL; REST_CORS_ORIGIN_BYTES_MAX and its like are not less */
 #define SETTING_NAME_BYTES_MAX 64
 
-/* SIZE is in bytes, DURATION in nanoseconds, CHOICE the place of the word in `argument`, BOOLEAN 0 or 1. */
+/* SIZE is in bytes, DURATION in nanoseconds, CHOICE the place of the word in `argument`, BOOLEAN 0
+ * or 1. */
 enum setting_kind {
     SETTING_TEXT,
     SETTING_ADDRESS,
@@ -46,7 +49,8 @@ enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
 #define GIB        (1ull << 30)
 #define TIB        (1ull << 40)
 
-/* place in the file (TOP or in the mapping `cache`), member, name, kind, default, least, most, when, argument, help */
+/* place in the file (TOP or in the mapping `cache`), member, name, kind, default, least, most,
+ * when, argument, help */
 #define SETTINGS_TABLE(X)                                                                          \
     X(TOP, data, "data", TEXT, "./data", 1, SETTING_TEXT_BYTES_MAX - 1, START, "DIR",              \
       "folder of journal and records; made when it is not there")                                  \
@@ -172,7 +176,8 @@ struct settings_arguments {
     bool help;
 };
 
-/* --name VALUE, --name=VALUE; --name alone for a BOOLEAN. settings NULL: only looks for arguments_out. */
+/* --name VALUE, --name=VALUE; --name alone for a BOOLEAN. settings NULL: only looks for
+ * arguments_out. */
 MUST_USE enum status settings_flags(struct settings *settings, int count, char *const *words,
                                     struct settings_arguments *arguments_out,
                                     struct settings_problem *problem_out);
@@ -180,7 +185,8 @@ MUST_USE enum status settings_flags(struct settings *settings, int count, char *
 MUST_USE enum status settings_check(const struct settings *settings,
                                     struct settings_problem *problem_out);
 
-/* The names of a setting as flag ("--cache-bytes") and in the environment ("FRESHET_CACHE_BYTES"). */
+/* The names of a setting as flag ("--cache-bytes") and in the environment
+ * ("FRESHET_CACHE_BYTES"). */
 void setting_flag(const struct setting *setting, char out[SETTING_NAME_BYTES_MAX]);
 void setting_variable(const struct setting *setting, char out[SETTING_NAME_BYTES_MAX]);
 /* True when both have the same value. */

@@ -1,5 +1,6 @@
 /*
- * storage.h: what is on disk and what runs over it: the data folder and its lock, the stores, the journal, the engine.
+ * storage.h: what is on disk and what runs over it: the data folder and its lock, the stores, the
+ * journal, the engine.
  *
  *     DATA/LOCK          held while a process uses the folder; holds its pid
  *     DATA/MANIFEST      engine/shard/manifest.h
@@ -30,8 +31,9 @@ struct data_folder {
 };
 
 /*
- * Locks the folder and reads its manifest. shard_count 0: the folder must be there, and nothing in it is altered but LOCK;
- * otherwise it is made where it is not there. LOCKED: another process has it. On failure nothing stays locked.
+ * Locks the folder and reads its manifest. shard_count 0: the folder must be there, and nothing in
+ * it is altered but LOCK; otherwise it is made where it is not there. LOCKED: another process has
+ * it. On failure nothing stays locked.
  */
 MUST_USE enum status data_folder_open(const char *path, uint32_t shard_count,
                                       struct data_folder *out, struct settings_problem *problem);

@@ -40,7 +40,8 @@ static void *pool_thread(void *argument)
     struct store_pool *pool = argument;
     struct store_job *job;
     while ((job = pool_take(pool)) != NULL) {
-        /* The job belongs to its owner again as soon as it is posted, so its way home is read before. */
+        /* The job belongs to its owner again as soon as it is posted, so its way home is read
+         * before. */
         struct mailbox *reply_to = job->reply_to;
         job->run(job);
         mailbox_send(reply_to, &job->message);

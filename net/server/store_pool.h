@@ -1,9 +1,12 @@
 /*
- * store_pool.h: the store threads: an executor (engine/shard/executor.h) of a few threads over one queue.
+ * store_pool.h: the store threads: an executor (engine/shard/executor.h) of a few threads over one
+ * queue.
  *
- * Owner:     any thread submits. A job that waits for a flush may take long, so there is always one thread more than
- *            may wait at a time: with STORE_POOL_THREADS 3, reads go on while two shards flush.
- * Invariant: every job that was submitted runs, also after store_pool_destroy has begun; it returns when all have.
+ * Owner:     any thread submits. A job that waits for a flush may take long, so there is always one
+ *            thread more than may wait at a time: with STORE_POOL_THREADS 3, reads go on while two
+ *            shards flush.
+ * Invariant: every job that was submitted runs, also after store_pool_destroy has begun; it returns
+ *            when all have.
  */
 #ifndef FRESHET_NET_SERVER_STORE_POOL_H
 #define FRESHET_NET_SERVER_STORE_POOL_H

@@ -1,5 +1,5 @@
-/* config_file.h: collections as the engine gets them, and messages that say where. Messages are tested whole in
-   tests/integration/test_server_config.py. */
+/* config_file.h: collections as the engine gets them, and messages that say where. Messages are
+ * tested whole in tests/integration/test_server_config.py. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
