@@ -4,7 +4,7 @@
     tests/sim/plants.py [NAME…]        all planted bugs of engine/, or some
 
 A planted bug is a name in `#ifdef FRESHET_PLANT_NAME` somewhere in engine/. Each is built into
-build/plant-name (Release, without link-time optimisation, the simulation only). Exits with 1 when
+build/plant-name (optimised, without link-time optimisation, the simulation only). Exits with 1 when
 the simulation misses one that it is meant to find.
 """
 
@@ -32,7 +32,7 @@ def plants():
 def build(name):
     folder = ROOT / "build" / f"plant-{name}"
     for command in (
-        ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release",
+        ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(folder), "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
          f"-DFRESHET_PLANT={name}", "-DFRESHET_WERROR=OFF"],
         ["ninja", "-C", str(folder), "sim"],
     ):
