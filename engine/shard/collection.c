@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "protocol/base/assert.h"
+#include "protocol/base/utf8.h"
 #include "protocol/document/document.h"
 
 void detail_set(struct detail *detail, const char *format, ...)
@@ -45,37 +46,13 @@ bool collection_name_valid(struct bytes name)
     return !name_is_reserved(name);
 }
 
-/* The length of the UTF-8 character at the start of text (RFC 3629); 0 when there is none. */
-static size_t utf8_length(struct bytes text)
-{
-    uint8_t first = text.data[0];
-    if (first < 0x80) {
-        return 1;
-    }
-    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || text.size < length) {
-        return 0;
-    }
-    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (text.data[1] < low || text.data[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if ((text.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 bool record_id_valid(struct bytes id)
 {
     if (id.size < 1 || id.size > ID_BYTES_MAX) {
         return false;
     }
     for (size_t at = 0; at < id.size;) {
-        size_t length = utf8_length(bytes_slice(id, at, 4));
+        size_t length = utf8_sequence_size(id.data + at, id.size - at);
         uint8_t c = id.data[at];
         /* C0, DEL, and C1, which is two bytes: c2 80 to c2 9f. */
         bool control =

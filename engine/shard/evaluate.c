@@ -24,18 +24,15 @@ static bool precondition_matches(const struct precondition *precondition, bool e
 }
 
 /* RFC 9110, 13.2.2: If-Match first, then If-None-Match. */
-enum status evaluate_preconditions(const struct request *request, bool exists, bool tagged,
-                                   struct entity_tag tag, bool is_read)
+static bool preconditions_hold(const struct request *request, bool exists, bool tagged,
+                               struct entity_tag tag)
 {
     if (request->if_match.kind != PRECONDITION_NONE &&
         !precondition_matches(&request->if_match, exists, tagged, tag)) {
-        return STATUS_PRECONDITION_FAILED;
+        return false;
     }
-    if (request->if_none_match.kind != PRECONDITION_NONE &&
-        precondition_matches(&request->if_none_match, exists, tagged, tag)) {
-        return is_read ? STATUS_NOT_MODIFIED : STATUS_PRECONDITION_FAILED;
-    }
-    return STATUS_OK;
+    return request->if_none_match.kind == PRECONDITION_NONE ||
+           !precondition_matches(&request->if_none_match, exists, tagged, tag);
 }
 
 static void refuse(struct evaluate_result *result, enum status status)
@@ -106,12 +103,11 @@ void evaluate_write(struct request *request, const struct evaluate_state *state,
 {
     *result = (struct evaluate_result){.status = STATUS_OK};
     struct entity_tag tag = {state->epoch, state->sequence};
-    enum status status =
-        evaluate_preconditions(request, state->exists, !state->pending, tag, false);
-    if (status != STATUS_OK) {
-        refuse(result, status);
+    if (!preconditions_hold(request, state->exists, !state->pending, tag)) {
+        refuse(result, STATUS_PRECONDITION_FAILED);
         return;
     }
+    enum status status;
     struct bytes document = request->document;
     switch (request->kind) {
     case REQUEST_DELETE:

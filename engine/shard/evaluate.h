@@ -51,9 +51,4 @@ struct evaluate_scratch {
 void evaluate_write(struct request *request, const struct evaluate_state *state,
                     struct evaluate_scratch *scratch, struct evaluate_result *result_out);
 
-/* Whether the request's preconditions hold in this state: OK, NOT_MODIFIED (reads only) or
- * PRECONDITION_FAILED. */
-MUST_USE enum status evaluate_preconditions(const struct request *request, bool exists, bool tagged,
-                                            struct entity_tag tag, bool is_read);
-
 #endif

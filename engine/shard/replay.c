@@ -213,6 +213,10 @@ static enum status journal_replay(struct replay *replay)
             break;
         }
     }
+    if (status == STATUS_DAMAGED && reader->problem.text[0] != '\0') {
+        detail_set(replay->detail, "the journal is damaged: %s at %llu: %s", reader->problem.file,
+                   (unsigned long long)reader->problem.offset, reader->problem.text);
+    }
     journal_reader_destroy(engine->journal, reader);
     status = status == STATUS_NOT_FOUND ? STATUS_OK : status;
     for (uint32_t i = 0; i < engine->options.shard_count && status == STATUS_OK; i++) {

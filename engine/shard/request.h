@@ -73,7 +73,7 @@ struct request {
     struct bytes id;       /* not for CREATE and LIST */
     uint64_t hash;         /* engine_hash(collection, id), when kind has an id */
     struct bytes document; /* MessagePack map: the new document, or the patch; without "id" */
-    struct precondition if_match;
+    struct precondition if_match; /* of a write; who reads judges a GET's by the answer */
     struct precondition if_none_match;
     bool refresh;                 /* Cache-Control: no-cache */
     uint64_t minimum_sequence;    /* wait until this is published, up to 1 s; 0: do not wait */
