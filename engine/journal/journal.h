@@ -211,7 +211,7 @@ static inline uint64_t journal_step(struct journal *journal, uint64_t now_ns, ui
     return journal->vtable->step(journal, now_ns, wall_ms);
 }
 
-/* Nothing submitted, nothing in flight. */
+/* Nothing submitted, nothing in flight. For the writer, between its turns. */
 static inline bool journal_idle(const struct journal *journal)
 {
     return journal->vtable->idle(journal);

@@ -122,7 +122,7 @@ uint64_t engine_journal_step(struct engine *engine, uint64_t now_ns, uint64_t wa
 /* All applied and flushed: nothing to replay at the next start. Steps are still being called; poll
  * engine_drained. */
 void engine_drain(struct engine *engine);
-bool engine_drained(const struct engine *engine);
+bool engine_drained(const struct engine *engine); /* any thread */
 
 /* Every shard has applied all its entries up to here. Any thread. */
 uint64_t engine_published(const struct engine *engine);

@@ -211,6 +211,7 @@ struct engine {
     struct journal *journal;
     _Atomic uint64_t applied_bytes; /* of entries, all shards, this run */
     _Atomic bool draining;
+    _Atomic bool journal_is_idle; /* as the journal's writer left it after its last step */
 };
 
 /* ---- engine.c ---- */
