@@ -79,6 +79,7 @@ class Writer:
         self.under_way = []
         self.created = {}  # Idempotency-Key -> (body, first answer's id and ETag)
         self.position = None
+        self.epochs = set()  # of this life's ETags
         self.faults = []
         self.acknowledged = 0
         self.refused = 0
@@ -159,6 +160,7 @@ class Writer:
         if operation.method == "DELETE":
             self.states[operation.key] = State()
             return
+        self.epochs.add(int(answer.headers["etag"].strip('"').split("-")[1], 16))
         record = answer.json
         key = record.pop("id")
         if operation.key not in (None, key) or record != operation.after:
@@ -225,6 +227,7 @@ class TestKill(unittest.TestCase):
         self.random = random.Random(SEED)
         self.writers = [Writer(number, SEED * 1000 + number) for number in range(CLIENTS)]
         self.last = "nothing yet"
+        self.epoch = 0
 
     def arguments(self, number):
         """Other settings in each round, on the same data."""
@@ -266,8 +269,15 @@ class TestKill(unittest.TestCase):
         server.kill()
         for thread in threads:
             thread.join()
+        epochs = set()
         for writer in self.writers:
             self.assertEqual(writer.faults, [])
+            epochs |= writer.epochs
+            writer.epochs = set()
+        if epochs:
+            self.assertEqual(len(epochs), 1, epochs)
+            self.assertGreater(min(epochs), self.epoch, "an epoch was given again after an unclean end")
+            self.epoch = max(epochs)
 
     # ---- what must be there ----
 
