@@ -1,4 +1,4 @@
-/* What the simulation found, each on its own: times of turns, numbers of threads, a start under load. */
+/* What the simulation found, each on its own: time of a turn, numbers of threads, a start. */
 #include <criterion/criterion.h>
 
 #include "engine/store/store_memory.h"
@@ -72,19 +72,26 @@ Test(turn, threads_draw_different_ids_in_the_same_millisecond)
     }
 }
 
+static void flushes_are_busy(uint32_t parts_per_million)
+{
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        const struct store_memory_faults busy = {.seed = 3 + i, .flush_busy = parts_per_million};
+        store_memory_faults_set(world.stores[i], &busy);
+    }
+}
+
 Test(turn, a_start_waits_for_a_store_that_cannot_flush_just_then)
 {
-    char id[2] = "a";
-    for (; id[0] <= 'z'; id[0]++) {
+    flushes_are_busy(STORE_MEMORY_ALWAYS); /* so all of it is to be replayed */
+    for (char id[2] = "a"; id[0] <= 'z'; id[0]++) {
         cr_assert_eq(world_run(&world, &a, REQUEST_PUT, world_pets(&world), id, "{\"a\":1}"),
                      STATUS_OK);
     }
-    const struct store_memory_faults busy = {.seed = 3, .flush_busy = 800000};
     world_settle(&world);
     for (uint32_t i = 0; i < world.options.shard_count; i++) {
-        store_memory_faults_set(world.stores[i], &busy);
         store_memory_crash(world.stores[i]);
     }
+    flushes_are_busy(800000);
     world_restart_engine(&world); /* asserts that the replay comes to its end */
     cr_assert_eq(world_run(&world, &a, REQUEST_GET, world_pets(&world), "m", NULL), STATUS_OK);
 }
