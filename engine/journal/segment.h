@@ -25,7 +25,7 @@
  * like a batch.
  *
  * Owner:  plain values and bytes of the caller.
- * Tests:  tests/unit/engine/journal/test_segment.c, tests/fuzz/fuzz_segment.c.
+ * Tests:  tests/unit/engine/journal/, tests/fuzz/fuzz_segment.c.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_SEGMENT_H
 #define FRESHET_ENGINE_JOURNAL_SEGMENT_H

@@ -241,6 +241,20 @@ static void slice_finish(struct shard *shard, uint32_t count)
     }
 }
 
+void shard_fail(struct shard *shard, enum status status)
+{
+    ASSERT(status != STATUS_OK && status != STATUS_BUSY);
+    atomic_store_explicit(&shard->failure, status, memory_order_release);
+    shard->committed_count = 0;
+    atomic_store_explicit(&shard->queued_applies, 0, memory_order_relaxed);
+    struct queue_link *at;
+    while ((at = queue_pop(&shard->committed)) != NULL) {
+        struct write *write = CONTAINER_OF(at, struct write, queued);
+        write->commit.status = STATUS_OUTCOME_UNKNOWN;
+        write_finish(write, BYTES_EMPTY);
+    }
+}
+
 bool apply_step(struct shard *shard)
 {
     if (queue_is_empty(&shard->committed) || shard->applies_held ||
@@ -255,7 +269,11 @@ bool apply_step(struct shard *shard)
 #ifdef FRESHET_PLANT_REFUSED_APPLY_DROPPED
     status = STATUS_OK;
 #endif
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK && status != STATUS_BUSY) {
+        shard_fail(shard, status);
+        return false;
+    }
+    if (status == STATUS_BUSY) {
         atomic_fetch_add_explicit(&shard->apply_retries, 1, memory_order_relaxed);
         shard->apply_retry_at_ns = shard->thread->now_ns + APPLY_RETRY_NS;
         return false;

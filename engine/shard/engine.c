@@ -550,6 +550,25 @@ bool engine_drained(const struct engine *engine)
     return true;
 }
 
+void engine_health_read(const struct engine *engine, struct engine_health *out)
+{
+    const struct journal *journal = engine->journal;
+    *out = (struct engine_health){
+        .journal_read_only = atomic_load_explicit(&journal->read_only, memory_order_relaxed),
+        .journal_refusing =
+            (enum status)atomic_load_explicit(&journal->refusing, memory_order_relaxed),
+    };
+    for (uint32_t i = 0; i < engine->options.shard_count; i++) {
+        struct shard *shard = engine->shards[i];
+        if (shard_has_failed(shard)) {
+            out->store_failure = (enum status)atomic_load(&shard->failure);
+            out->store_failure_text = atomic_load(&shard->failure_text);
+            out->store_failed_shard = i;
+            return;
+        }
+    }
+}
+
 static void shard_statistics_add(struct shard *shard, struct engine_statistics *out)
 {
     struct cache_statistics cache;

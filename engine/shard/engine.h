@@ -60,6 +60,15 @@ struct engine_statistics {
     uint64_t negative_entries;
 };
 
+/* What does not go away by itself, or not soon; for the log and for /readyz. */
+struct engine_health {
+    bool journal_read_only;       /* a write or a sync failed: no writes until a restart */
+    enum status journal_refusing; /* OK, or why writes are refused now: BUSY (reserve), DISK_FULL */
+    enum status store_failure;    /* OK, or what a store failed with: no writes until a restart */
+    uint32_t store_failed_shard;
+    const char *store_failure_text; /* the store's words; NULL when there are none */
+};
+
 MUST_USE enum status engine_create(const struct engine_options *options, struct engine **out);
 void engine_destroy(struct engine **engine); /* everything idle; accepts NULL */
 
@@ -127,6 +136,7 @@ bool engine_drained(const struct engine *engine); /* any thread */
 /* Every shard has applied all its entries up to here. Any thread. */
 uint64_t engine_published(const struct engine *engine);
 struct journal *engine_journal(const struct engine *engine);
+void engine_health_read(const struct engine *engine, struct engine_health *out);   /* any thread */
 void engine_statistics_read(struct engine *engine, struct engine_statistics *out); /* any thread */
 
 #endif

@@ -3,7 +3,7 @@
  * no cache.
  *
  * Owner:  one shard's thread; results may point into the scratch buffers given.
- * Tests:  tests/unit/engine/shard/test_evaluate.c.
+ * Tests:  tests/unit/engine/shard/test_engine.c.
  */
 #ifndef FRESHET_ENGINE_SHARD_EVALUATE_H
 #define FRESHET_ENGINE_SHARD_EVALUATE_H

@@ -68,6 +68,7 @@ static void flush_failed(struct shard *shard)
     shard->flush_stage = FLUSH_IDLE;
     shard->applies_held = false;
     shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
+    shard->watched_applied = UINT64_MAX; /* ask the store whether that was for good */
 }
 
 static void wait_came_back(struct message *message)
@@ -176,6 +177,10 @@ static void watch_came_back(struct message *message)
     shard->watch_running = false;
     shard->watch_at_ns = shard->thread->now_ns + STORE_WATCH_NS;
     atomic_store_explicit(&shard->stalled, result->stalled, memory_order_relaxed);
+    if (result->failure != STATUS_OK && !shard_has_failed(shard)) {
+        atomic_store_explicit(&shard->failure_text, result->failure_text, memory_order_release);
+        shard_fail(shard, result->failure);
+    }
     atomic_store_explicit(&shard->memtable_bytes, result->memtable_bytes, memory_order_relaxed);
     atomic_store_explicit(&shard->files_bytes, result->files_bytes, memory_order_relaxed);
     atomic_store_explicit(&shard->block_cache_bytes, result->block_cache_bytes,
@@ -188,8 +193,9 @@ static void watch_came_back(struct message *message)
 /* Only while there are writes, or while it said that it is stalled: a quiet server asks nothing. */
 static bool watch_wanted(const struct shard *shard)
 {
-    return !shard->watch_running && (shard->watched_applied != atomic_load(&shard->applied) ||
-                                     atomic_load_explicit(&shard->stalled, memory_order_relaxed));
+    return !shard->watch_running && !shard_has_failed(shard) &&
+           (shard->watched_applied != atomic_load(&shard->applied) ||
+            atomic_load_explicit(&shard->stalled, memory_order_relaxed));
 }
 
 static void watch_step(struct shard *shard)

@@ -165,6 +165,8 @@ struct shard {
     _Atomic uint64_t flushes;
     _Atomic uint64_t queued_applies;
     _Atomic bool stalled;
+    _Atomic uint32_t failure; /* enum status: what the store failed with, for good; 0: it has not */
+    _Atomic(const char *) failure_text;
     _Atomic uint64_t memtable_bytes;
     _Atomic uint64_t files_bytes;
     _Atomic uint64_t block_cache_bytes;
@@ -265,6 +267,13 @@ void apply_batch_rows(struct shard *shard, struct store_batch *batch,
                       const struct collection *collection, const struct entry *entry,
                       uint64_t epoch);
 
+/* The store will take nothing more until a restart. What is committed and not applied is answered
+ * OUTCOME_UNKNOWN: it is in the journal, and the next start applies it. */
+void shard_fail(struct shard *shard, enum status status);
+static inline bool shard_has_failed(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->failure, memory_order_relaxed) != STATUS_OK;
+}
 /* The batch with the applied position, in one. */
 MUST_USE enum status apply_store(struct shard *shard, struct store_batch *batch, uint64_t epoch,
                                  uint64_t sequence);

@@ -26,6 +26,11 @@ static enum status admission(struct shard *shard, struct request *request)
                                      "nothing was changed; see the log and restart");
         return STATUS_NOT_ACCEPTED;
     }
+    if (shard_has_failed(shard)) {
+        detail_set(&request->detail, "the record store failed and takes no writes; nothing was "
+                                     "changed; see the log and restart");
+        return STATUS_NOT_ACCEPTED;
+    }
     if (atomic_load_explicit(&journal->refusing, memory_order_relaxed) != 0) {
         detail_set(&request->detail, "the disk is almost full; nothing was changed");
         status = STATUS_DISK_FULL;
@@ -176,6 +181,11 @@ static void write_committed(struct message *message)
     struct journal_commit *commit = CONTAINER_OF(message, struct journal_commit, message);
     struct write *write = CONTAINER_OF(commit, struct write, commit);
     struct shard *shard = write->shard;
+    if (commit->status == STATUS_OK && shard_has_failed(shard)) {
+        commit->status = STATUS_OUTCOME_UNKNOWN;
+        write_finish(write, BYTES_EMPTY);
+        return;
+    }
     if (commit->status == STATUS_OK) {
         ASSERT(commit->sequence > 0);
 #ifdef FRESHET_PLANT_REPLY_BEFORE_APPLY

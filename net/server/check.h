@@ -6,7 +6,7 @@
  *     {"event":"check","ok":true,"shards":4,"records":1000,"compared":true,…}
  *
  * Owner:  the main thread. The server is not running: the folder's lock is taken.
- * Tests:  tests/integration/test_server_check.py.
+ * Tests:  tests/integration/test_server_lifecycle.py.
  */
 #ifndef FRESHET_NET_SERVER_CHECK_H
 #define FRESHET_NET_SERVER_CHECK_H

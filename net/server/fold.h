@@ -4,7 +4,7 @@
  *
  * Owner:   one thread.
  * Memory:  a table that doubles; NO_MEMORY when it cannot.
- * Tests:   tests/unit/net/server/test_fold.c, tests/integration/test_server_check.py.
+ * Tests:   tests/unit/net/server/test_fold.c, tests/integration/test_server_lifecycle.py.
  */
 #ifndef FRESHET_NET_SERVER_FOLD_H
 #define FRESHET_NET_SERVER_FOLD_H

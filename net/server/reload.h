@@ -3,7 +3,7 @@
  * each thing that cannot is said in the log, by name.
  *
  * Owner: the main thread. Of the collections only the times of the cache change; they are atomics
- * that all threads read. Tests: tests/integration/test_server_signals.py.
+ * that all threads read. Tests: tests/integration/test_server_settings.py.
  */
 #ifndef FRESHET_NET_SERVER_RELOAD_H
 #define FRESHET_NET_SERVER_RELOAD_H

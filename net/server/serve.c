@@ -24,6 +24,7 @@
 #include "net/server/settings.h"
 #include "net/server/storage.h"
 #include "net/server/store_pool.h"
+#include "net/server/watch.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/list.h"
 
@@ -616,6 +617,7 @@ static int server_run(struct server *server)
 {
     atomic_store(&server->ready, true);
     ready_print(server);
+    struct watch watch = {.said = {.journal_read_only = false}};
     for (;;) {
         int number = signal_wait(server, WATCH_MS);
         if (number == SIGTERM || number == SIGINT) {
@@ -624,6 +626,9 @@ static int server_run(struct server *server)
         if (number == SIGHUP) {
             server_reload(server);
         }
+        struct engine_health health;
+        engine_health_read(server->storage.engine, &health);
+        watch_step(&watch, &health, server->log);
         if (any_loop_failed(server)) {
             end_at_once(server,
                         "a thread's ring failed; nothing acknowledged is lost, start again");

@@ -9,7 +9,7 @@
  *
  * Owner:  the main thread, before the threads start and after they have ended. Blocks.
  * Errors: problem says what to do, for people.
- * Tests:  tests/unit/net/server/test_storage.c, tests/integration/test_server_storage.py.
+ * Tests:  tests/integration/test_server_lifecycle.py.
  */
 #ifndef FRESHET_NET_SERVER_STORAGE_H
 #define FRESHET_NET_SERVER_STORAGE_H

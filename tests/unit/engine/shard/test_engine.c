@@ -351,6 +351,27 @@ Test(engine, a_store_that_refuses_delays_answers_and_loses_nothing)
     cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_OK);
 }
 
+Test(engine, a_store_that_failed_for_good_is_said_and_takes_no_writes_while_reads_go_on)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    uint32_t shard = a.request.shard;
+    const struct store_memory_faults faults = {.seed = 1, .flush_failed = STORE_MEMORY_ALWAYS};
+    store_memory_faults_set(world.stores[shard], &faults);
+    engine_drain(world.engine); /* flushes, which fails; the next look at the store tells */
+    struct engine_health health = {.store_failure = STATUS_OK};
+    for (int i = 0; i < 100 && health.store_failure == STATUS_OK; i++) {
+        world.now_ns += 100000000;
+        world_step(&world);
+        engine_health_read(world.engine, &health);
+    }
+    cr_assert_eq(health.store_failure, STATUS_IO_ERROR);
+    cr_assert_eq(health.store_failed_shard, shard);
+    cr_assert_not_null(health.store_failure_text);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":2}"), STATUS_NOT_ACCEPTED);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, "1", NULL), STATUS_OK);
+    cr_assert(world_answer_is(&a, "{\"id\":\"1\",\"a\":1}"));
+}
+
 /* ---- positions ---- */
 
 Test(engine, a_read_with_a_minimum_position_waits_for_it_or_gives_up_after_a_second)
