@@ -66,6 +66,8 @@ static void job_start(struct shard *shard, void (*run)(struct store_job *),
 static void flush_failed(struct shard *shard)
 {
     shard->flush_stage = FLUSH_IDLE;
+    shard->unflushed_bytes += shard->flush_bytes; /* still there, and still wanting to be flushed */
+    shard->flush_bytes = 0;
     shard->applies_held = false;
     shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
     shard->watched_applied = UINT64_MAX; /* ask the store whether that was for good */
@@ -84,6 +86,7 @@ static void wait_came_back(struct message *message)
     atomic_store_explicit(&shard->persisted, shard->flush_persisted, memory_order_release);
     atomic_fetch_add_explicit(&shard->flushes, 1, memory_order_relaxed);
     shard->flush_stage = FLUSH_IDLE;
+    shard->flush_bytes = 0;
     shard->unflushed_mark = shard->flush_mark;
     if (shard->flush_persisted == atomic_load(&shard->applied)) {
         shard->unflushed_bytes = 0;
@@ -109,6 +112,7 @@ static void memtable_close(struct shard *shard)
     shard->flush_stage = FLUSH_CLOSING;
     shard->flush_mark = atomic_load_explicit(&shard->engine->applied_bytes, memory_order_relaxed);
     /* What is applied while the job runs may end up on either side; it counts as not flushed. */
+    shard->flush_bytes = shard->unflushed_bytes;
     shard->unflushed_bytes = 1;
     job_start(shard, close_run, close_came_back);
 }

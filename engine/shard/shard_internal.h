@@ -146,6 +146,7 @@ struct shard {
     enum status flush_status;
     uint64_t flush_persisted; /* written by the job */
     uint64_t unflushed_bytes; /* roughly what is in the memtable */
+    uint64_t flush_bytes;     /* of them, what the flush that is running will take */
     uint64_t unflushed_mark; /* engine->applied_bytes when the oldest unflushed entry was applied */
     uint64_t flush_mark;     /* the same for entries after the flush that is running */
     uint64_t flush_retry_at_ns;
