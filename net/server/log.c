@@ -10,12 +10,17 @@
 #include "net/server/clock.h"
 #include "protocol/base/assert.h"
 
+/* How long the end of the process waits for whoever reads the lines. */
+#define FLUSH_S 1
+
 struct log {
     int file;
     _Atomic int level;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t filled;
+    pthread_cond_t emptied;
     bool stopping;
+    bool busy;   /* the thread is writing */
     size_t size; /* of filling */
     uint64_t dropped_lines;
     uint8_t *filling; /* where lines are added, while the thread writes the other one out */
@@ -131,8 +136,13 @@ static void dropped_report(struct log *log, uint64_t dropped_lines)
 static void *log_run(void *argument)
 {
     struct log *log = argument;
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     pthread_mutex_lock(&log->mutex);
     for (;;) {
+        if (log->size == 0) {
+            pthread_cond_broadcast(&log->emptied);
+        }
         while (log->size == 0 && !log->stopping) {
             pthread_cond_wait(&log->filled, &log->mutex);
         }
@@ -146,12 +156,17 @@ static void *log_run(void *argument)
         log->writing = full;
         log->size = 0;
         log->dropped_lines = 0;
+        log->busy = true;
         pthread_mutex_unlock(&log->mutex);
+        /* Only here may it be cancelled: where a write can last for ever, and it holds nothing. */
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before);
         write_all(log->file, full, size);
         if (dropped_lines > 0) {
             dropped_report(log, dropped_lines);
         }
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
         pthread_mutex_lock(&log->mutex);
+        log->busy = false;
     }
     pthread_mutex_unlock(&log->mutex);
     return NULL;
@@ -170,6 +185,7 @@ enum status log_create(int file, enum log_level level, struct log **out)
     atomic_store(&log->level, (int)level);
     pthread_mutex_init(&log->mutex, NULL);
     pthread_cond_init(&log->filled, NULL);
+    pthread_cond_init(&log->emptied, NULL);
     log->filling = malloc(LOG_BUFFER_BYTES);
     log->writing = malloc(LOG_BUFFER_BYTES);
     if (log->filling == NULL || log->writing == NULL ||
@@ -183,6 +199,21 @@ enum status log_create(int file, enum log_level level, struct log **out)
     return STATUS_OK;
 }
 
+bool log_flush(struct log *log)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += FLUSH_S;
+    int error = 0;
+    pthread_mutex_lock(&log->mutex);
+    while ((log->size > 0 || log->busy) && error == 0) {
+        error = pthread_cond_timedwait(&log->emptied, &log->mutex, &deadline);
+    }
+    bool flushed = log->size == 0 && !log->busy;
+    pthread_mutex_unlock(&log->mutex);
+    return flushed;
+}
+
 void log_destroy(struct log **log_at)
 {
     struct log *log = *log_at;
@@ -191,14 +222,19 @@ void log_destroy(struct log **log_at)
         return;
     }
     if (log->started) {
+        bool flushed = log_flush(log);
         pthread_mutex_lock(&log->mutex);
         log->stopping = true;
         pthread_cond_signal(&log->filled);
         pthread_mutex_unlock(&log->mutex);
+        if (!flushed) {
+            pthread_cancel(log->thread);
+        }
         pthread_join(log->thread, NULL);
-        ASSERT(log->size == 0);
+        ASSERT(!flushed || log->size == 0);
     }
     pthread_cond_destroy(&log->filled);
+    pthread_cond_destroy(&log->emptied);
     pthread_mutex_destroy(&log->mutex);
     free(log->filling);
     free(log->writing);

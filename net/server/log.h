@@ -37,7 +37,11 @@ struct log;
 
 /* Lines go to file, which stays the caller's. */
 MUST_USE enum status log_create(int file, enum log_level level, struct log **out);
-/* Everything is written. Accepts NULL; sets *log to NULL. */
+/* Waits until all lines are written; false when nobody has read them for a second. Others may go
+ * on writing lines. */
+bool log_flush(struct log *log);
+/* Everything is written, as far as log_flush waits for it. No other thread may use it any more.
+ * Accepts NULL; sets *log to NULL. */
 void log_destroy(struct log **log);
 
 void log_level_set(struct log *log, enum log_level level);

@@ -480,11 +480,12 @@ static bool all_drained(const struct server *server)
     return true;
 }
 
-/* What is in the journal is safe; whatever else there was can be given up. */
+/* What is in the journal is safe; whatever else there was can be given up. The threads still run,
+ * and may write to the log. */
 _Noreturn static void end_at_once(struct server *server, const char *why)
 {
     log_event(server->log, LOG_WARNING, why, NULL, 0);
-    log_destroy(&server->log);
+    (void)log_flush(server->log);
     _exit(EXIT_FAILED);
 }
 
@@ -511,6 +512,14 @@ static bool engine_is_drained(const struct server *server)
     return engine_drained(server->storage.engine);
 }
 
+/* From here on clients are refused at once, instead of waiting for an accept that never comes. */
+static void sockets_refuse(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        (void)shutdown(server->sockets[i], SHUT_RDWR);
+    }
+}
+
 static int server_stop(struct server *server)
 {
     uint64_t began_ns = clock_monotonic_ns();
@@ -520,6 +529,7 @@ static int server_stop(struct server *server)
     log_event(server->log, LOG_INFO, "stopping", NULL, 0);
     atomic_store(&server->draining, true);
     loops_command(server, LOOP_DRAIN);
+    sockets_refuse(server);
     if (!drain_wait(server, LOOP_DRAIN, cut_ns, all_drained)) {
         log_event(server->log, LOG_WARNING, "connections that did not end are closed", NULL, 0);
         loops_command(server, LOOP_FORCE);

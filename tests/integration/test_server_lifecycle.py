@@ -182,7 +182,7 @@ class Lifecycle(unittest.TestCase):
             self.assertIn(client.request("GET", f"/pets/{i}").json["n"] - acknowledged[i], (0, 1))
         self.assertEqual(server.stop(), 0)
 
-    def test_a_request_in_flight_is_answered_and_readiness_ends_first(self):
+    def test_a_request_in_flight_is_answered_and_new_clients_are_refused(self):
         server = self.server("--threads", "1").start()
         with server.connect() as connection:
             connection.sendall(
@@ -191,11 +191,19 @@ class Lifecycle(unittest.TestCase):
             support.eventually(lambda: b" 200 " in self.once(server, b"GET /readyz HTTP/1.0\r\n\r\n"))
             server.process.send_signal(signal.SIGTERM)
             support.eventually(lambda: said(server, "stopping"))
+            support.eventually(lambda: self.is_refused(server))
             connection.sendall(b": 12}")
             received, closed = support.read_until_closed(connection)
         self.assertIn(b" 201 Created\r\n", received)
         self.assertTrue(closed)
         self.assertEqual(server.process.wait(10), 0)
+
+    def is_refused(self, server):
+        try:
+            server.connect().close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def once(self, server, request):
         with server.connect() as connection:

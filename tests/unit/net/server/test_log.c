@@ -86,3 +86,24 @@ Test(log, what_nobody_reads_is_dropped_and_told, .timeout = 30)
     cr_assert_eq(waitpid(reader, &status, 0), reader);
     cr_assert_eq(status, 0);
 }
+
+Test(log, its_end_does_not_wait_for_ever_for_a_reader, .timeout = 30)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    struct log *log;
+    cr_assert_eq(log_create(ends[1], LOG_INFO, &log), STATUS_OK);
+    cr_assert(log_flush(log), "nothing is to be written");
+    log_event(log, LOG_INFO, "short", NULL, 0);
+    cr_assert(log_flush(log), "a pipe has room for it");
+    static char line[256 * 1024]; /* more than a pipe holds */
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    log_lines(log, bytes_of(line, sizeof(line)));
+    log_event(log, LOG_INFO, "behind it", NULL, 0);
+    cr_assert_not(log_flush(log));
+    log_destroy(&log); /* nobody ever reads, and it returns */
+    cr_assert_null(log);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
