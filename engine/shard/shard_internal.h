@@ -28,6 +28,8 @@
 
 /* Writes of one key that are submitted and not yet applied; one more is refused. */
 #define KEY_WRITES_PENDING_MAX 4096
+/* How often an id is drawn for a new record before the request is refused. */
+#define CREATE_DRAWS_MAX 8
 /* Committed writes of a shard that wait for its store; over it admission closes. */
 #define APPLY_QUEUE_MAX 16384
 /* One slice of applies. */

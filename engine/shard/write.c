@@ -75,7 +75,7 @@ static enum status write_create(struct shard *shard, const struct entry *entry,
     struct writer encoded = writer_of(write->bytes, encoded_size);
     enum status status = entry_encode(entry, &encoded);
     if (status == STATUS_OK) {
-        status = entry_decode(writer_bytes(&encoded), &write->entry);
+        status = entry_view(writer_bytes(&encoded), &write->entry);
     }
     if (status != STATUS_OK) {
         free(write);
@@ -367,12 +367,42 @@ static void create_draw_id(struct shard *shard, struct request *request)
 }
 
 /*
- * A new record under an id that is not taken. 74 random bits a millisecond make a collision a
- * curiosity, so a key that memory does not know is taken for free rather than looked up on disk.
+ * Whether memory knows a record under the id. What only the disk could tell counts as free: the
+ * filters of the files are in memory, so it is asked for an id that is not there only while they
+ * are not read yet, and chance alone does not draw a taken id. Whoever could foresee ids, and PUTs
+ * one in time, is met by this look.
  */
+static bool id_is_taken(struct shard *shard, const struct request *request)
+{
+    uint8_t key_bytes[RECORD_KEY_BYTES_MAX];
+    struct writer writer = writer_of(key_bytes, sizeof(key_bytes));
+    struct bytes key = record_key(request->collection, request->new_id, &writer);
+    if (key_table_find(&shard->keys, request->hash, key) != NULL) {
+        return true;
+    }
+    uint8_t row_bytes[ROW_KEY_BYTES_MAX];
+    struct writer row = writer_of(row_bytes, sizeof(row_bytes));
+    row_record_key(request->collection->name, request->new_id, &row);
+    struct store_value value;
+    if (store_get(shard->store, writer_bytes(&row), false, &value) != STATUS_OK) {
+        return false;
+    }
+    store_value_release(shard->store, &value);
+    return true;
+}
+
+/* A new record under an id that is not taken. */
 static void create_new(struct shard *shard, struct key_state *scope, struct request *request)
 {
     if (scope != NULL || request->new_id.size == 0) {
+        create_draw_id(shard, request);
+    }
+    for (uint32_t draws = 1; id_is_taken(shard, request); draws++) {
+        if (draws == CREATE_DRAWS_MAX) {
+            detail_set(&request->detail, "no free id was found; try again");
+            request_complete(shard->thread, request, STATUS_BUSY);
+            return;
+        }
         create_draw_id(shard, request);
     }
     request->id = request->new_id;
@@ -384,11 +414,7 @@ static void create_new(struct shard *shard, struct key_state *scope, struct requ
         request_complete(shard->thread, request, STATUS_NO_MEMORY);
         return;
     }
-    if (!list_is_empty(&state->writes) || state->read != NULL) {
-        detail_set(&request->detail, "the new id is in use; try again");
-        request_complete(shard->thread, request, STATUS_BUSY);
-        return;
-    }
+    ASSERT(list_is_empty(&state->writes) && state->read == NULL);
     const struct evaluate_state nothing = {.exists = false};
     evaluate(shard, state, scope, request, &nothing, NULL);
     key_table_settle(&shard->keys, state);
@@ -415,7 +441,10 @@ static void create_again(struct shard *shard, struct request *request, struct by
         request_complete(shard->thread, request, status);
         return;
     }
-    ASSERT(row.id.size <= UUID_TEXT_BYTES);
+    if (row.id.size != UUID_TEXT_BYTES) {
+        request_complete(shard->thread, request, STATUS_DAMAGED);
+        return;
+    }
     memcpy(request->new_id_text, row.id.data, row.id.size);
     request->new_id = bytes_of(request->new_id_text, row.id.size);
     request->created = true;

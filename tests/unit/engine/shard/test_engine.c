@@ -2,6 +2,8 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "engine/shard/random.h"
+#include "engine/shard/shard_internal.h"
 #include "engine/store/store_memory.h"
 #include "tests/support/world.h"
 
@@ -213,6 +215,20 @@ Test(engine, a_created_record_has_an_id_of_the_servers_and_can_be_read)
     char id[37];
     snprintf(id, sizeof(id), "%.36s", a.request.new_id_text);
     cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, id, NULL), STATUS_OK);
+}
+
+Test(engine, an_id_that_somebody_has_put_before_is_not_given_to_a_new_record)
+{
+    /* The thread's numbers are known here: put a record where the next creation would fall. */
+    struct engine_thread *thread = engine_thread_at(world.engine, 0);
+    struct random foreseen = thread->random;
+    char id[UUID_TEXT_BYTES + 1] = {0};
+    random_uuid_v7(&foreseen, thread->wall_ms, id);
+    world.step_ns = 0; /* the same millisecond */
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"mine\":true}"), STATUS_OK);
+    cr_assert_eq(world_run(&world, &b, REQUEST_CREATE, PETS, NULL, "{\"a\":1}"), STATUS_OK);
+    cr_assert_neq(memcmp(b.request.new_id_text, id, UUID_TEXT_BYTES), 0);
+    cr_assert_eq(RUN(REQUEST_GET, PETS, id, NULL), STATUS_OK);
 }
 
 static void create_with_key(struct world_request *request, uint8_t body)
