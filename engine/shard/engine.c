@@ -585,6 +585,7 @@ static void shard_statistics_add(struct shard *shard, struct engine_statistics *
     out->store.memtable_bytes += atomic_load(&shard->memtable_bytes);
     out->store.files_bytes += atomic_load(&shard->files_bytes);
     out->store.block_cache_bytes = atomic_load(&shard->block_cache_bytes);
+    out->store.unflushed_memtables += atomic_load(&shard->unflushed_memtables);
     out->store.level0_files += atomic_load(&shard->level0_files);
     out->store.pending_compaction_bytes += atomic_load(&shard->pending_compaction_bytes);
     out->store.stalled = out->store.stalled || atomic_load(&shard->stalled);

@@ -57,7 +57,6 @@ struct engine_statistics {
     uint64_t refused_writes; /* admission was closed */
     uint64_t flushes;
     uint64_t published_sequence;
-    uint64_t negative_entries;
 };
 
 /* What does not go away by itself, or not soon; for the log and for /readyz. */

@@ -190,6 +190,8 @@ static void watch_came_back(struct message *message)
     atomic_store_explicit(&shard->block_cache_bytes, result->block_cache_bytes,
                           memory_order_relaxed);
     atomic_store_explicit(&shard->level0_files, result->level0_files, memory_order_relaxed);
+    atomic_store_explicit(&shard->unflushed_memtables, result->unflushed_memtables,
+                          memory_order_relaxed);
     atomic_store_explicit(&shard->pending_compaction_bytes, result->pending_compaction_bytes,
                           memory_order_relaxed);
 }

@@ -174,6 +174,7 @@ struct shard {
     _Atomic uint64_t files_bytes;
     _Atomic uint64_t block_cache_bytes;
     _Atomic uint64_t level0_files;
+    _Atomic uint64_t unflushed_memtables;
     _Atomic uint64_t pending_compaction_bytes;
     /* shared: moved on by the owner before it answers a write, compared by readers of cached
      * pages */

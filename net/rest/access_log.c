@@ -28,29 +28,6 @@ static const char *outcome_name(uint8_t outcome)
     UNREACHABLE();
 }
 
-static const char *method_name(enum http_method method)
-{
-    switch (method) {
-    case HTTP_GET:
-        return "GET";
-    case HTTP_HEAD:
-        return "HEAD";
-    case HTTP_POST:
-        return "POST";
-    case HTTP_PUT:
-        return "PUT";
-    case HTTP_PATCH:
-        return "PATCH";
-    case HTTP_DELETE:
-        return "DELETE";
-    case HTTP_OPTIONS:
-        return "OPTIONS";
-    case HTTP_OTHER:
-        return "OTHER";
-    }
-    UNREACHABLE();
-}
-
 /* A decimal number with leading zeros. */
 static void padded_write(struct writer *out, uint64_t value, size_t digits)
 {
@@ -91,7 +68,7 @@ static void line_write(struct rest *rest, struct http_exchange *exchange, uint64
     writer_put(out, BYTES_LITERAL("{\"time\":\""));
     time_write(&rest->heads, rest->wall_ms, out);
     writer_put(out, BYTES_LITERAL("\",\"method\":\""));
-    writer_text(out, method_name(exchange->request.method));
+    writer_text(out, metrics_method_name(exchange->request.method));
     writer_put(out, BYTES_LITERAL("\",\"path\":"));
     struct bytes path = exchange->log_path;
     json_string_write(out, bytes_slice(path, 0, utf8_valid_size(path)));

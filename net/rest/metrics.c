@@ -48,6 +48,9 @@ struct metrics_thread {
     _Atomic uint64_t connections;
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_refused;
+    _Atomic uint64_t received_bytes;
+    _Atomic uint64_t memory_bytes;
+    _Atomic uint64_t timeouts[METRICS_TIMEOUT_COUNT];
     /* [route][method][place of status]: an array of its own, because it grows with the
      * collections. */
     _Atomic uint64_t (*requests)[HTTP_METHOD_COUNT][STATUS_PLACES];
@@ -200,6 +203,11 @@ void metrics_loop_set(struct metrics_thread *thread, const struct metrics_loop *
     store(&thread->connections, loop->connections);
     store(&thread->connections_accepted, loop->connections_accepted);
     store(&thread->connections_refused, loop->connections_refused);
+    store(&thread->received_bytes, loop->received_bytes);
+    store(&thread->memory_bytes, loop->memory_bytes);
+    for (uint32_t kind = 0; kind < METRICS_TIMEOUT_COUNT; kind++) {
+        store(&thread->timeouts[kind], loop->timeouts[kind]);
+    }
 }
 
 /* ---- the text ---- */
@@ -233,10 +241,11 @@ static void gauge(struct writer *out, const char *name, const char *help, uint64
     print(out, "freshet_%s %" PRIu64 "\n", name, value);
 }
 
-static const char *method_name(uint32_t method)
+const char *metrics_method_name(enum http_method method)
 {
     static const char *const names[HTTP_METHOD_COUNT] = {"GET",   "HEAD",   "POST",    "PUT",
                                                          "PATCH", "DELETE", "OPTIONS", "OTHER"};
+    ASSERT((uint32_t)method < HTTP_METHOD_COUNT);
     return names[method];
 }
 
@@ -279,8 +288,8 @@ static void requests_write(const struct metrics *metrics, struct writer *out)
                 }
                 writer_text(out, "freshet_http_requests_total{route=\"");
                 route_write(metrics, route, out);
-                print(out, "\",method=\"%s\",status=\"%u\"} %" PRIu64 "\n", method_name(method),
-                      statuses[place], sum);
+                print(out, "\",method=\"%s\",status=\"%u\"} %" PRIu64 "\n",
+                      metrics_method_name(method), statuses[place], sum);
             }
         }
     }
@@ -323,6 +332,20 @@ static void loop_one_write(const struct metrics *metrics, struct writer *out, co
     }
 }
 
+static void timeouts_write(const struct metrics *metrics, struct writer *out)
+{
+    static const char *const names[METRICS_TIMEOUT_COUNT] = {"head", "body", "idle", "send"};
+    family(out, "http_timeouts_total", "counter",
+           "Connections ended because a head or a body was slow to come, nothing was asked, or the "
+           "answer was not read.");
+    for (uint32_t index = 0; index < metrics->options.thread_count; index++) {
+        for (uint32_t kind = 0; kind < METRICS_TIMEOUT_COUNT; kind++) {
+            print(out, "freshet_http_timeouts_total{thread=\"%u\",kind=\"%s\"} %" PRIu64 "\n",
+                  index, names[kind], load(&metrics->threads[index].timeouts[kind]));
+        }
+    }
+}
+
 static void loops_write(const struct metrics *metrics, struct writer *out)
 {
     loop_one_write(metrics, out, "thread_busy_seconds_total", "counter",
@@ -344,6 +367,12 @@ static void loops_write(const struct metrics *metrics, struct writer *out)
     loop_one_write(metrics, out, "http_sent_bytes_total", "counter",
                    "Bytes of answers, heads included.", offsetof(struct metrics_thread, bytes_sent),
                    1);
+    loop_one_write(metrics, out, "http_received_bytes_total", "counter", "Bytes that came in.",
+                   offsetof(struct metrics_thread, received_bytes), 1);
+    loop_one_write(metrics, out, "http_memory_bytes", "gauge",
+                   "Memory of connections, requests and answers.",
+                   offsetof(struct metrics_thread, memory_bytes), 1);
+    timeouts_write(metrics, out);
 }
 
 static void cache_write(const struct cache_statistics *cache, struct writer *out)
@@ -379,7 +408,7 @@ static void journal_write(const struct journal_statistics *journal, struct write
 static void store_write(const struct store_statistics *rocks, struct writer *out)
 {
     gauge(out, "rocksdb_memtable_bytes", "Records not yet flushed.", rocks->memtable_bytes);
-    gauge(out, "rocksdb_unflushed_memtables", "Closed memtables that wait for their flush.",
+    gauge(out, "rocksdb_unflushed_memtables", "Memtables that are not in table files yet.",
           rocks->unflushed_memtables);
     gauge(out, "rocksdb_files_bytes", "Size of the table files.", rocks->files_bytes);
     gauge(out, "rocksdb_block_cache_bytes", "Memory of the block cache.", rocks->block_cache_bytes);
@@ -408,8 +437,6 @@ static void engine_write(struct engine *engine, struct writer *out)
     counter(out, "flushes_total", "Flushes of a shard's store.", statistics.flushes);
     gauge(out, "published_sequence", "The last entry that every shard has applied.",
           statistics.published_sequence);
-    gauge(out, "cache_negative_entries", "Cached answers that a record is absent.",
-          statistics.negative_entries);
 }
 
 /* Resident pages are the second number of /proc/self/statm, which is read from memory, not from a

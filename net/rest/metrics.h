@@ -53,19 +53,33 @@ static inline uint16_t metrics_route_record(const struct collection *collection)
     return (uint16_t)(METRICS_ROUTE_FIXED_COUNT + 2 * collection->number + 1);
 }
 
+enum metrics_timeout {
+    METRICS_TIMEOUT_HEAD,
+    METRICS_TIMEOUT_BODY,
+    METRICS_TIMEOUT_IDLE,
+    METRICS_TIMEOUT_SEND
+};
+#define METRICS_TIMEOUT_COUNT 4
+
 /* What the loop of a thread knows about itself; net/server stores it, once a turn or less often. */
 struct metrics_loop {
     uint64_t turns;
-    uint64_t busy_ns;              /* outside of waiting, since the start */
-    uint64_t idle_ns;              /* waiting, since the start */
-    uint64_t connections;          /* open now */
-    uint64_t connections_accepted; /* since the start */
-    uint64_t connections_refused;  /* over the limit, since the start */
+    uint64_t busy_ns;                         /* outside of waiting, since the start */
+    uint64_t idle_ns;                         /* waiting, since the start */
+    uint64_t connections;                     /* open now */
+    uint64_t connections_accepted;            /* since the start */
+    uint64_t connections_refused;             /* over the limit, since the start */
+    uint64_t received_bytes;                  /* since the start */
+    uint64_t memory_bytes;                    /* of connections, requests and answers, now */
+    uint64_t timeouts[METRICS_TIMEOUT_COUNT]; /* since the start */
 };
 
 MUST_USE enum status metrics_create(const struct metrics_options *options, struct metrics **out);
 void metrics_destroy(struct metrics **metrics); /* accepts NULL; sets *metrics to NULL */
 struct metrics_thread *metrics_thread_at(struct metrics *metrics, uint32_t index);
+
+/* "GET"; "OTHER" for a method that is not ours. */
+const char *metrics_method_name(enum http_method method);
 
 /* Its thread only. */
 void metrics_count(struct metrics_thread *thread, uint16_t route, enum http_method method,

@@ -153,6 +153,12 @@ static void loop_note(struct loop *loop, uint64_t now_ns)
         .connections = load(&http->connections_open),
         .connections_accepted = load(&http->connections_accepted),
         .connections_refused = load(&http->connections_refused),
+        .received_bytes = load(&http->bytes_in),
+        .memory_bytes = load(&http->memory_bytes),
+        .timeouts = {[METRICS_TIMEOUT_HEAD] = load(&http->timeouts_head),
+                     [METRICS_TIMEOUT_BODY] = load(&http->timeouts_body),
+                     [METRICS_TIMEOUT_IDLE] = load(&http->timeouts_idle),
+                     [METRICS_TIMEOUT_SEND] = load(&http->timeouts_send)},
     };
     metrics_loop_set(loop->metrics, &noted);
 }

@@ -79,11 +79,20 @@ Test(metrics, a_duration_falls_into_the_first_bucket_that_holds_it, .init = init
 
 Test(metrics, the_loop_of_each_thread_is_told_apart, .init = init, .fini = fini)
 {
-    const struct metrics_loop loop = {.turns = 5, .busy_ns = 1500000000, .connections = 3};
+    const struct metrics_loop loop = {.turns = 5,
+                                      .busy_ns = 1500000000,
+                                      .connections = 3,
+                                      .received_bytes = 7,
+                                      .memory_bytes = 8,
+                                      .timeouts = {[METRICS_TIMEOUT_IDLE] = 9}};
     metrics_loop_set(metrics_thread_at(metrics, 1), &loop);
     cr_assert(says("freshet_thread_busy_seconds_total{thread=\"1\"} 1.500000000\n"));
     cr_assert(says("freshet_thread_busy_seconds_total{thread=\"0\"} 0.000000000\n"));
     cr_assert(says("freshet_http_connections{thread=\"1\"} 3\n"));
+    cr_assert(says("freshet_http_received_bytes_total{thread=\"1\"} 7\n"));
+    cr_assert(says("freshet_http_memory_bytes{thread=\"1\"} 8\n"));
+    cr_assert(says("freshet_http_timeouts_total{thread=\"1\",kind=\"idle\"} 9\n"));
+    cr_assert(says("freshet_http_timeouts_total{thread=\"1\",kind=\"send\"} 0\n"));
 }
 
 Test(metrics, a_text_that_does_not_fit_fails_the_writer, .init = init, .fini = fini)
