@@ -282,8 +282,9 @@ MUST_USE enum status journal_fold(struct journal *journal, struct journal_reader
                                   enum status (*visit)(void *context, const struct entry *entry),
                                   void *context);
 
-/* A clean end: nothing in flight (journal_idle), all synced, the epoch goes on at the next start.
- * Frees the journal; its readers are gone by then, and no other thread uses it. Blocks. */
+/* A clean end: nothing in flight (journal_idle, but that what the executor was given may have come
+ * back since), all synced, the epoch goes on at the next start. Frees the journal; its readers are
+ * gone by then, and no other thread uses it. Blocks. */
 static inline void journal_close(struct journal *journal)
 {
     journal->vtable->close(journal);

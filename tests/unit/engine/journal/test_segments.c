@@ -322,6 +322,43 @@ Test(segments_sync, under_the_disk_reserve_admission_is_told_and_told_again_when
     cr_assert_eq(atomic_load(&fixture.journal->refusing), 0);
 }
 
+/* ---- the end ---- */
+
+struct held_executor {
+    struct executor executor;
+    struct store_job *job;
+};
+
+static void hold_job(struct executor *executor, struct store_job *job)
+{
+    struct held_executor *held = CONTAINER_OF(executor, struct held_executor, executor);
+    cr_assert_null(held->job, "one at a time");
+    held->job = job;
+}
+
+static void run_held_job(struct held_executor *held)
+{
+    struct store_job *job = held->job;
+    held->job = NULL;
+    job->run(job);
+    mailbox_send(job->reply_to, &job->message);
+}
+
+Test(segments_sync, upkeep_that_came_back_after_the_last_turn_is_no_obstacle_to_a_clean_end)
+{
+    fixture_close(&fixture);
+    struct held_executor held = {.executor = {.submit = hold_job}};
+    fixture.options.executor = &held.executor;
+    cr_assert_eq(fixture_open(&fixture), STATUS_OK);
+    fixture_step(&fixture);
+    cr_assert_not_null(held.job, "the next segment is prepared");
+    run_held_job(&held); /* as a store thread does that ends after the writer's thread */
+    journal_close(fixture.journal);
+    fixture.options.executor = NULL;
+    cr_assert_eq(fixture_open(&fixture), STATUS_OK);
+    cr_assert_eq(journal_segments_recovered(fixture.journal).tail, JOURNAL_TAIL_CLEAN);
+}
+
 /* ---- retention ---- */
 
 Test(segments_sync, nothing_goes_that_a_store_still_needs)
