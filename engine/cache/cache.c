@@ -139,28 +139,30 @@ static bool is_popular(const struct cache_entry *entry, uint32_t hits)
     return entry->meta.popular_expires_at_ns != 0 && hits >= entry->meta.popular_hits;
 }
 
-static bool is_expired(const struct cache_entry *entry, uint64_t now_ns)
+static uint32_t hits_of(const struct cache_entry *entry)
+{
+    return atomic_load_explicit(&entry->hits, memory_order_relaxed);
+}
+
+static bool is_expired(const struct cache_entry *entry, uint32_t hits, uint64_t now_ns)
 {
 #ifdef FRESHET_PLANT_CACHE_TTL_IGNORED
     (void)entry;
+    (void)hits;
     (void)now_ns;
     return false;
 #else
-    uint32_t hits = atomic_load_explicit(&entry->hits, memory_order_relaxed);
     uint64_t expires_at_ns =
         is_popular(entry, hits) ? entry->meta.popular_expires_at_ns : entry->meta.expires_at_ns;
     return expires_at_ns != UINT64_MAX && expires_at_ns <= now_ns;
 #endif
 }
 
-/* Under the bucket's lock: counts the hit, and copies or pins. */
-static void entry_read(struct cache_entry *entry, uint8_t *copy_to, struct cache_body *out)
+/* Under the bucket's lock: notes the hit, and copies or pins. */
+static void entry_read(struct cache_entry *entry, uint32_t hits, uint8_t *copy_to,
+                       struct cache_body *out)
 {
-    uint32_t hits = atomic_load_explicit(&entry->hits, memory_order_relaxed);
-    if (hits < UINT32_MAX) {
-        hits++;
-        atomic_store_explicit(&entry->hits, hits, memory_order_relaxed);
-    }
+    atomic_store_explicit(&entry->hits, hits, memory_order_relaxed);
     if (atomic_load_explicit(&entry->marked, memory_order_relaxed) == 0) {
         atomic_store_explicit(&entry->marked, 1, memory_order_relaxed);
     }
@@ -197,9 +199,15 @@ enum status cache_get(struct cache *cache, uint64_t hash, struct bytes key, uint
         return STATUS_BUSY;
     }
     struct cache_entry *entry = cache_index_find(cache, bucket, hash, key);
-    bool hit = entry != NULL && !is_expired(entry, now_ns);
-    if (hit) {
-        entry_read(entry, copy_to, out);
+    bool hit = false;
+    if (entry != NULL) {
+        uint32_t before = hits_of(entry);
+        uint32_t hits = before < UINT32_MAX ? before + 1 : before;
+        /* This hit may make it popular, and what is over as such is over. */
+        hit = !is_expired(entry, before, now_ns) && !is_expired(entry, hits, now_ns);
+        if (hit) {
+            entry_read(entry, hits, copy_to, out);
+        }
     }
     cache_bucket_unlock(cache, bucket);
     count_lookup(cache, hit);
@@ -216,11 +224,11 @@ bool cache_peek(struct cache *cache, uint64_t hash, struct bytes key, uint64_t n
     }
     /* Others only look up, so what the owner finds stands still without a lock. */
     struct cache_entry *entry = cache_index_find(cache, cache_bucket_of(cache, hash), hash, key);
-    if (entry == NULL || is_expired(entry, now_ns)) {
+    if (entry == NULL || is_expired(entry, hits_of(entry), now_ns)) {
         return false;
     }
     out->meta = entry->meta;
-    out->meta.hits = atomic_load_explicit(&entry->hits, memory_order_relaxed);
+    out->meta.hits = hits_of(entry);
     out->body = bytes_of(cache_entry_body(entry), entry->body_size);
     return true;
 }
@@ -359,7 +367,7 @@ static bool sweep_entry(struct cache *cache, uint32_t reference, uint64_t now_ns
 {
     struct cache_entry *entry = cache_entry_at(cache, reference);
     (*looked_at)++;
-    if (!is_expired(entry, now_ns)) {
+    if (!is_expired(entry, hits_of(entry), now_ns)) {
         return false;
     }
     drop(cache, entry);

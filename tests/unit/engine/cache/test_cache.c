@@ -157,6 +157,26 @@ static struct cache_meta look_up_meta(struct cache *cache, uint64_t now_ns)
     return body.meta;
 }
 
+Test(cache, the_hit_that_makes_a_record_popular_gets_no_body_whose_popular_life_is_over)
+{
+    struct cache *cache = help_open(MIB, false);
+    struct help_key key;
+    help_key_make(1, &key);
+    struct cache_meta meta = help_meta(1);
+    meta.expires_at_ns = 1000;
+    meta.popular_expires_at_ns = 500;
+    meta.popular_hits = 2;
+    struct bytes part = BYTES_LITERAL("body");
+    cr_assert_eq(cache_put(cache, key.hash, key.view, &meta, &part, 1), STATUS_OK);
+    uint8_t copy[CACHE_COPY_BYTES_MAX];
+    struct cache_body body;
+    cr_assert_eq(cache_get(cache, key.hash, key.view, 600, copy, &body), STATUS_OK);
+    cr_assert_eq(body.meta.class, CACHE_RECORD);
+    cr_assert_eq(cache_get(cache, key.hash, key.view, 600, copy, &body), STATUS_NOT_FOUND);
+    cache_check(cache);
+    cache_destroy(&cache);
+}
+
 Test(cache, a_record_with_enough_hits_is_popular_and_lives_as_such)
 {
     struct cache *cache = help_open(MIB, false);

@@ -48,10 +48,10 @@ static size_t random_body_bytes(struct model *model)
     }
 }
 
-static bool model_is_expired(const struct model *model, const struct model_entry *entry)
+static bool model_is_expired(const struct model *model, const struct model_entry *entry,
+                             uint32_t hits)
 {
-    bool popular =
-        entry->meta.popular_expires_at_ns != 0 && entry->hits >= entry->meta.popular_hits;
+    bool popular = entry->meta.popular_expires_at_ns != 0 && hits >= entry->meta.popular_hits;
     uint64_t end = popular ? entry->meta.popular_expires_at_ns : entry->meta.expires_at_ns;
     return end != UINT64_MAX && end <= model->now_ns;
 }
@@ -103,7 +103,9 @@ static void model_get(struct model *model, uint64_t number)
     uint8_t copy[CACHE_COPY_BYTES_MAX];
     struct cache_body body;
     help_key_make(number, &key);
-    bool expired = model_is_expired(model, entry);
+    /* As it was before the look-up, or as the look-up makes it. */
+    bool expired = model_is_expired(model, entry, entry->hits) ||
+                   model_is_expired(model, entry, entry->hits + 1);
     enum status status = cache_get(model->cache, key.hash, key.view, model->now_ns, copy, &body);
     if (status != STATUS_OK) {
         cr_assert_eq(status, STATUS_NOT_FOUND);
