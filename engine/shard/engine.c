@@ -334,7 +334,9 @@ void engine_submit(struct engine_thread *thread, struct request *request)
         request->hash = create_hash(thread, request);
     }
     request->shard = engine_shard_of_hash(thread->engine, request->hash);
-    if (request->minimum_sequence > engine_published(thread->engine)) {
+    /* Looking at every shard's position is dear, so only for who asks. */
+    if (request->minimum_sequence > 0 &&
+        request->minimum_sequence > engine_published(thread->engine)) {
         request->deadline_ns = thread->now_ns + POSITION_WAIT_NS;
         list_push_back(&thread->position_waiters, &request->link);
         return;
