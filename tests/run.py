@@ -3,7 +3,7 @@
 
     tests/run.py              everything, as ./dev test
     tests/run.py PART…        some parts: unit, integration, coherence, crash, sim, threads, fuzz, tidy;
-                              asan or tsan for all that runs under these; asan:unit, tsan:threads, … for one
+                              asan, tsan or clang for all that runs there; asan:unit, tsan:threads, … for one
 
 A part is whatever of these exists; a part without tests is not an error:
     ctest       the tests with the label PART in the part's build folder
@@ -39,6 +39,7 @@ PLAN = (
     + [("release", part) for part in RELEASE_PARTS]
     + [("asan", part) for part in ["unit", "fuzz", "sim", "integration"]]
     + [("tsan", part) for part in ["threads"]]
+    + [("clang", "unit")]
 )
 # Parts whose tests load both cores by themselves.
 SERIAL_PARTS = {"sim", "coherence", "crash"}
@@ -317,7 +318,7 @@ def choose(arguments):
     chosen = []
     for argument in arguments:
         preset, _, part = argument.rpartition(":")
-        if part in ("asan", "tsan", "release") and not preset:
+        if part in ("asan", "tsan", "clang", "release") and not preset:
             chosen += [pair for pair in PLAN if pair[0] == part]
         elif part == "tidy":
             chosen.append(("tidy", "tidy"))

@@ -509,7 +509,7 @@ Test(store_files, closing_a_memtable_never_waits_for_a_compaction)
     cr_assert(atomic_load(&hold.was_met));
     struct store_statistics statistics;
     store_statistics_read(fixture.store, &statistics);
-    cr_assert_eq(statistics.level0_files, limits.level0_slow - 1,
+    cr_assert_eq(statistics.level0_files, (uint64_t)limits.level0_slow - 1,
                  "one more would slow writes down");
     cr_assert(statistics.stalled);
     put(&fixture, "a", "memory still takes it");
