@@ -14,6 +14,10 @@
 
 #include "engine/shard/mailbox.h"
 
+/* So many jobs at a time may wait for something that takes long (a flush); an executor has more
+ * threads than that, so that reads, and the journal's next segment, need not wait behind them. */
+#define EXECUTOR_WAITS_MAX 2
+
 struct store_job {
     struct message message; /* how it comes back; message.receive is set by the caller */
     struct mailbox *reply_to;

@@ -10,6 +10,10 @@
  *     memtable) -> applies go on
  *          -> WAITING (the same job waits for the files) -> IDLE, with a new persisted position
  *
+ * At most EXECUTOR_WAITS_MAX shards are on this way at a time. Shards fill alike, so without that
+ * bound all store threads would wait for flushes together, and reads behind them; RocksDB writes
+ * one file at a time anyhow. Who finds no place looks again in its next turn.
+ *
  * The same store threads are asked now and then whether RocksDB is about to refuse writes.
  */
 #include "engine/shard/shard_internal.h"
@@ -63,9 +67,28 @@ static void job_start(struct shard *shard, void (*run)(struct store_job *),
     executor_submit(shard->engine->options.executor, &shard->flush_job);
 }
 
+static bool place_take(struct engine *engine)
+{
+    uint32_t running = atomic_load_explicit(&engine->flushes_running, memory_order_relaxed);
+    while (running < EXECUTOR_WAITS_MAX) {
+        if (atomic_compare_exchange_weak(&engine->flushes_running, &running, running + 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void flush_end(struct shard *shard)
+{
+    ASSERT(shard->flush_stage != FLUSH_IDLE);
+    shard->flush_stage = FLUSH_IDLE;
+    uint32_t running = atomic_fetch_sub(&shard->engine->flushes_running, 1);
+    ASSERT(running > 0 && running <= EXECUTOR_WAITS_MAX);
+}
+
 static void flush_failed(struct shard *shard)
 {
-    shard->flush_stage = FLUSH_IDLE;
+    flush_end(shard);
     shard->unflushed_bytes += shard->flush_bytes; /* still there, and still wanting to be flushed */
     shard->flush_bytes = 0;
     shard->applies_held = false;
@@ -85,7 +108,7 @@ static void wait_came_back(struct message *message)
     ASSERT(shard->flush_persisted <= atomic_load(&shard->applied));
     atomic_store_explicit(&shard->persisted, shard->flush_persisted, memory_order_release);
     atomic_fetch_add_explicit(&shard->flushes, 1, memory_order_relaxed);
-    shard->flush_stage = FLUSH_IDLE;
+    flush_end(shard);
     shard->flush_bytes = 0;
     shard->unflushed_mark = shard->flush_mark;
     if (shard->flush_persisted == atomic_load(&shard->applied)) {
@@ -223,7 +246,7 @@ void flush_step(struct shard *shard)
 {
     watch_step(shard);
     if (shard->flush_stage == FLUSH_IDLE && shard->thread->now_ns >= shard->flush_retry_at_ns &&
-        flush_wanted(shard)) {
+        flush_wanted(shard) && place_take(shard->engine)) {
         flush_start(shard);
     }
 }

@@ -3,18 +3,21 @@
  * queue.
  *
  * Owner:     any thread submits. A job that waits for a flush may take long, so there is always one
- *            thread more than may wait at a time: with STORE_POOL_THREADS 3, reads go on while two
- *            shards flush.
+ *            thread more than the engine lets wait at a time (EXECUTOR_WAITS_MAX): reads go on
+ *            while shards flush.
  * Invariant: every job that was submitted runs, also after store_pool_destroy has begun; it returns
  *            when all have.
  */
 #ifndef FRESHET_NET_SERVER_STORE_POOL_H
 #define FRESHET_NET_SERVER_STORE_POOL_H
 
+#include <assert.h>
+
 #include "engine/shard/executor.h"
 #include "protocol/base/status.h"
 
 #define STORE_POOL_THREADS 3
+static_assert(STORE_POOL_THREADS > EXECUTOR_WAITS_MAX, "reads go on while stores are flushed");
 
 struct store_pool;
 

@@ -532,6 +532,38 @@ Test(engine, an_index_that_is_declared_later_is_built_from_the_records)
     cr_assert(world_answer_is(&b, "[{\"id\":\"a\",\"category\":\"x\",\"title\":\"\"}]"));
 }
 
+static uint32_t shards_flushing(void)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        count += world.engine->shards[i]->flush_stage != FLUSH_IDLE;
+    }
+    return count;
+}
+
+Test(engine, shards_that_flush_leave_a_store_thread_for_reads)
+{
+    char id[8];
+    for (int i = 0; i < 64; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"a\":1}"), STATUS_OK);
+    }
+    world_settle(&world);
+    world.hold_jobs = true;
+    engine_drain(world.engine);
+    uint32_t most = 0;
+    for (int i = 0; i < 100 && !engine_drained(world.engine); i++) {
+        world_step(&world);
+        cr_assert_leq(shards_flushing(), EXECUTOR_WAITS_MAX);
+        most = shards_flushing() > most ? shards_flushing() : most;
+        if (world.job_count > 0) {
+            world_job_run(&world, 0);
+        }
+    }
+    cr_assert_eq(most, EXECUTOR_WAITS_MAX);
+    cr_assert(engine_drained(world.engine), "who found no place looked again");
+}
+
 Test(engine, a_drain_flushes_everything_so_that_nothing_is_replayed)
 {
     cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
