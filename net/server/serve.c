@@ -355,10 +355,23 @@ static void loops_command(struct server *server, enum loop_command command)
     }
 }
 
+/* What is in the journal is safe; whatever else there was can be given up. The threads still run,
+ * and may write to the log. */
+_Noreturn static void end_at_once(struct server *server, const char *why)
+{
+    log_event(server->log, LOG_WARNING, why, NULL, 0);
+    (void)log_flush(server->log);
+    _exit(EXIT_FAILED);
+}
+
 static enum status loops_start(struct server *server, struct settings_problem *problem)
 {
     for (uint32_t i = 0; i < server->loop_count; i++) {
         enum status status = loop_start(server->loops[i]);
+        if (status != STATUS_OK && i > 0) {
+            /* Those before it may have clients already: there is no way back that closes all. */
+            end_at_once(server, "not all threads can be started: raise the limit of processes");
+        }
         if (status != STATUS_OK) {
             settings_problem_set(problem, "thread %u cannot be started: %s", i,
                                  status_text(status));
@@ -366,16 +379,6 @@ static enum status loops_start(struct server *server, struct settings_problem *p
         }
     }
     return STATUS_OK;
-}
-
-/* Some may run when another could not be started. */
-static void loops_stop(struct server *server)
-{
-    for (uint32_t i = 0; i < server->loop_count; i++) {
-        if (server->loops[i] != NULL) {
-            loop_command(server->loops[i], LOOP_STOP);
-        }
-    }
 }
 
 /* ---- opening and closing all of it ---- */
@@ -405,7 +408,8 @@ static enum status server_open(struct server *server, struct settings_problem *p
     return status == STATUS_OK ? loops_start(server, problem) : status;
 }
 
-/* Threads that run have been told to stop. Rings end before what they read into. */
+/* No thread runs, or all is drained and they have been told to stop: nothing is in flight on any
+ * ring. */
 static void server_close(struct server *server)
 {
     for (uint32_t i = 0; i < server->loop_count; i++) {
@@ -480,15 +484,6 @@ static bool all_drained(const struct server *server)
     return true;
 }
 
-/* What is in the journal is safe; whatever else there was can be given up. The threads still run,
- * and may write to the log. */
-_Noreturn static void end_at_once(struct server *server, const char *why)
-{
-    log_event(server->log, LOG_WARNING, why, NULL, 0);
-    (void)log_flush(server->log);
-    _exit(EXIT_FAILED);
-}
-
 /* False: shutdown_timeout has passed, or a second signal has come. */
 static bool drain_wait(struct server *server, enum loop_command command, uint64_t deadline_ns,
                        bool (*drained)(const struct server *server))
@@ -542,7 +537,7 @@ static int server_stop(struct server *server)
         end_at_once(server, "shutdown_timeout: records were still being written to files; the next "
                             "start replays the journal");
     }
-    loops_stop(server);
+    loops_command(server, LOOP_STOP);
     server_close(server);
     log_say(server->log, LOG_INFO, "stopped",
             LOG_NUMBER("milliseconds", (clock_monotonic_ns() - began_ns) / SETTING_MS));
@@ -661,7 +656,6 @@ static int serve_opened(struct server *server)
     struct settings_problem problem = {.text = ""};
     descriptors_raise(server);
     if (server_open(server, &problem) != STATUS_OK) {
-        loops_stop(server);
         server_close(server);
         return serve_refuse(server, &problem, EXIT_FAILED);
     }
