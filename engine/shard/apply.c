@@ -236,8 +236,10 @@ static void slice_finish(struct shard *shard, uint32_t count)
     atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->applied_entries, count, memory_order_relaxed);
     for (uint32_t i = 0; i < count; i++) {
-        struct queue_link *at = queue_pop(&shard->committed);
-        write_applied(shard, CONTAINER_OF(at, struct write, queued));
+        struct write *write = CONTAINER_OF(queue_pop(&shard->committed), struct write, queued);
+        ASSERT(write->size <= shard->committed_bytes);
+        shard->committed_bytes -= write->size;
+        write_applied(shard, write);
     }
 }
 
@@ -246,6 +248,7 @@ void shard_fail(struct shard *shard, enum status status)
     ASSERT(status != STATUS_OK && status != STATUS_BUSY);
     atomic_store_explicit(&shard->failure, status, memory_order_release);
     shard->committed_count = 0;
+    shard->committed_bytes = 0;
     atomic_store_explicit(&shard->queued_applies, 0, memory_order_relaxed);
     struct queue_link *at;
     while ((at = queue_pop(&shard->committed)) != NULL) {

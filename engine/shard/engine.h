@@ -41,8 +41,10 @@ struct engine_options {
     uint64_t
         journal_tail_max; /* flush a shard whose oldest unflushed entry is further behind, bytes */
     uint64_t memtable_bytes_max; /* flush a shard whose memtable is larger */
-    uint64_t queued_bytes_max; /* writes submitted and not yet committed, before admission closes */
-    uint64_t idempotency_ms;   /* 24 h */
+    /* Writes submitted and not yet committed, before admission closes; and, in each shard, as much
+     * committed and not yet applied. */
+    uint64_t queued_bytes_max;
+    uint64_t idempotency_ms;        /* 24 h */
     bool journal_durable_on_commit; /* durability sync: what is applied is on stable storage */
     uint64_t seed;
 };

@@ -30,7 +30,8 @@
 #define KEY_WRITES_PENDING_MAX 4096
 /* How often an id is drawn for a new record before the request is refused. */
 #define CREATE_DRAWS_MAX 8
-/* Committed writes of a shard that wait for its store; over it admission closes. */
+/* Committed writes of a shard that wait for its store; over it, or over queued_bytes_max of them,
+ * admission closes. */
 #define APPLY_QUEUE_MAX 16384
 /* One slice of applies. */
 #define APPLY_SLICE_ENTRIES 64
@@ -137,7 +138,8 @@ struct shard {
     /* apply.c */
     struct queue committed;
     uint32_t committed_count;
-    uint64_t refusals_seen; /* by the journal, of this shard's commits */
+    uint64_t committed_bytes; /* of memory that they hold */
+    uint64_t refusals_seen;   /* by the journal, of this shard's commits */
     uint64_t apply_retry_at_ns;
     bool applies_held; /* between a journal sync and the memtable's switch */
 
@@ -215,7 +217,7 @@ struct engine {
     struct shard **shards;
     struct engine_thread *threads;
     struct journal *journal;
-    _Atomic uint64_t applied_bytes; /* of entries, all shards, this run */
+    _Atomic uint64_t applied_bytes;   /* of entries, all shards, this run */
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
     _Atomic bool draining;
     _Atomic bool journal_is_idle; /* as the journal's writer left it after its last step */

@@ -39,6 +39,7 @@ static enum status admission(struct shard *shard, struct request *request)
         detail_set(&request->detail, "too many writes are on their way; nothing was changed");
         status = STATUS_BUSY;
     } else if (shard->committed_count >= APPLY_QUEUE_MAX ||
+               shard->committed_bytes > shard->engine->options.queued_bytes_max ||
                atomic_load_explicit(&shard->stalled, memory_order_relaxed)) {
         detail_set(&request->detail, "the store is behind; nothing was changed");
         status = STATUS_BUSY;
@@ -200,6 +201,7 @@ static void write_committed(struct message *message)
 #endif
         queue_push(&shard->committed, &write->queued);
         shard->committed_count++;
+        shard->committed_bytes += write->size;
         atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
         return;
     }

@@ -367,6 +367,34 @@ Test(engine, a_store_that_refuses_delays_answers_and_loses_nothing)
     cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_OK);
 }
 
+Test(engine, what_waits_for_a_store_that_refuses_is_bounded_in_bytes)
+{
+    world.engine->options.queued_bytes_max = 4096;
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_faults_set(world.stores[i],
+                                &(struct store_memory_faults){
+                                    .seed = 1, .stall = STORE_MEMORY_ALWAYS, .stall_applies = 100});
+    }
+    static char json[3000];
+    struct world_request *requests[] = {&a, &b, &c};
+    for (int i = 0; i < 3; i++) {
+        snprintf(json, sizeof(json), "{\"n\":%d,\"text\":\"%02500d\"}", i, 0);
+        world_submit(&world, 0, requests[i], REQUEST_PUT, PETS, "1", json);
+        for (int turn = 0; turn < 4; turn++) {
+            world_step(&world);
+        }
+    }
+    cr_assert_not(a.done);
+    cr_assert_not(b.done, "under the bound when it came");
+    cr_assert(c.done);
+    cr_assert_eq(c.request.status, STATUS_BUSY);
+    reads_block(false);
+    world_settle(&world);
+    cr_assert_eq(a.request.status, STATUS_OK);
+    cr_assert_eq(b.request.status, STATUS_OK);
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"n\":3}"), STATUS_OK, "there is room again");
+}
+
 Test(engine, a_store_that_failed_for_good_is_said_and_takes_no_writes_while_reads_go_on)
 {
     cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
