@@ -82,6 +82,7 @@ struct exchange {
     bool close;     /* the connection ends after this answer */
     bool has_room;  /* between http_answer_begin and http_answer_end */
     bool room_sent; /* the room is in the connection's output */
+    bool held;      /* body counts as the server's memory */
     uint8_t *room;
     size_t room_size;
     /* An answer that waits for earlier ones. */
@@ -142,6 +143,8 @@ struct http_connection {
     bool must_linger;  /* the client may still be sending what we will not read */
     bool continue_due; /* 100 Continue, as soon as all earlier answers are given */
     bool over;         /* over connections_max */
+    bool changing;     /* the exchanges are of methods that are not safe; else all of safe ones */
+    bool awaits_turn;  /* the next request is of the other kind: it waits until they are done */
     uint8_t blank_lines;
     uint32_t exchange_count;
     struct queue exchanges;    /* in the order of their requests */
@@ -229,6 +232,9 @@ enum memory_use { MEMORY_FOR_REQUEST, MEMORY_FOR_ANSWER };
 void *memory_take(struct http_server *server, size_t size, enum memory_use use);
 void *memory_grow(struct http_server *server, void *memory, size_t old_size, size_t new_size);
 void memory_give(struct http_server *server, void *memory, size_t size);
+/* A body that is sent from where it lies counts while it is held, whoever allocated it. */
+void memory_hold(struct http_server *server, size_t size);
+void memory_let_go(struct http_server *server, size_t size);
 
 /* ---- connection.c ---- */
 

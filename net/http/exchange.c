@@ -128,6 +128,10 @@ static void body_release(struct exchange *exchange)
     if (exchange->release != NULL) {
         void (*release)(void *owner) = exchange->release;
         exchange->release = NULL;
+        if (exchange->held) {
+            exchange->held = false;
+            memory_let_go(exchange->server, exchange->body.size);
+        }
         release(exchange->owner);
     }
 }
@@ -174,6 +178,10 @@ static enum status answer_write(struct exchange *exchange)
     if (exchange->release != NULL || exchange->body.size > COPIED_BODY_BYTES_MAX) {
         void (*release)(void *owner) = exchange->release;
         exchange->release = NULL;
+        if (exchange->held) {
+            exchange->held = false; /* the output holds it from here on */
+            memory_let_go(exchange->server, exchange->body.size);
+        }
         if (status == STATUS_OK) {
             return output_refer(connection, exchange->body, release, exchange->owner);
         }
@@ -272,6 +280,10 @@ static bool answer_keep(struct exchange *exchange, struct bytes head, struct byt
         exchange->body = body;
         exchange->release = release;
         exchange->owner = owner;
+        if (release != NULL) {
+            exchange->held = true;
+            memory_hold(exchange->server, body.size);
+        }
         return kept;
     }
     exchange->body = http_keep(&exchange->public, body);
@@ -297,6 +309,15 @@ static enum status answer_send(struct http_connection *connection, struct bytes 
         release(owner);
     }
     return status;
+}
+
+bool http_has_memory(const struct http_exchange *public, size_t size)
+{
+    const struct exchange *exchange = (const struct exchange *)(const void *)public;
+    const struct http_server *server = exchange->server;
+    ASSERT(!exchange->answered);
+    return size <= COPIED_BODY_BYTES_MAX || exchange->connection == NULL ||
+           server->memory_bytes + size <= server->options.memory_bytes_max / 4 * 3;
 }
 
 void http_answer(struct http_exchange *public, struct bytes head, struct bytes body,

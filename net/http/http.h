@@ -212,6 +212,11 @@ void http_answer_end(struct http_exchange *exchange, size_t size, uint16_t statu
 void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes body,
                  uint16_t status, void (*release)(void *owner), void *owner);
 
+/* Whether the server's memory has room for an answer's body of that size, which counts from
+ * http_answer until it is sent. A reader's answer asks first, and is a 503 if not; a writer's is
+ * given anyway, because what is done must be said. */
+bool http_has_memory(const struct http_exchange *exchange, size_t size);
+
 /* The connection closes after this answer (the head should say so). Before the answer. */
 void http_close_after(struct http_exchange *exchange);
 /* True when the answer must say "Connection: close", or "Connection: keep-alive" to an HTTP/1.0

@@ -14,7 +14,8 @@ enum read_result { READ_REQUEST, READ_MORE, READ_END };
 
 bool input_blocked(const struct http_connection *connection)
 {
-    return connection->exchange_count >= connection->server->options.pipelined_max ||
+    return (connection->awaits_turn && connection->exchange_count > 0) ||
+           connection->exchange_count >= connection->server->options.pipelined_max ||
            connection->unsent_bytes > UNSENT_BYTES_MAX;
 }
 
@@ -30,6 +31,20 @@ void input_drop(struct http_connection *connection)
 }
 
 /* ---- requests ---- */
+
+/* RFC 9112, 9.3.2: pipelined requests may run side by side if their methods are safe. Writes may, too,
+ * here: those of one record stay in order, and group commit lives from it. But a read behind a write
+ * must see it, and a write must not overtake a read. The method's first byte tells. */
+static bool is_safe(uint8_t first)
+{
+    return first == 'G' || first == 'H' || first == 'O'; /* GET, HEAD, OPTIONS */
+}
+
+static bool must_await_turn(const struct http_connection *connection, uint8_t first)
+{
+    return connection->exchange_count > 0 && first != '\r' &&
+           connection->changing == is_safe(first);
+}
 
 static void exchange_hand_over(struct http_connection *connection, struct exchange *exchange)
 {
@@ -82,6 +97,9 @@ static void request_hand_over(struct http_connection *connection, struct exchang
         exchange->close = true;
         connection->must_linger = connection->must_linger || server->draining;
         connection->phase = PHASE_LAST;
+    }
+    if (connection->exchange_count == 0) {
+        connection->changing = !is_safe(exchange->public.request.method_text.data[0]);
     }
     exchange_hand_over(connection, exchange);
     server->options.handle(server->options.context, &exchange->public);
@@ -239,8 +257,13 @@ static size_t requests_read(struct http_connection *connection, uint8_t *data, s
                             struct partial *partial, size_t *end_out)
 {
     size_t done = 0;
+    connection->awaits_turn = false;
     while (done < size && connection->phase == PHASE_OPEN && !input_blocked(connection)) {
         size_t end;
+        if (must_await_turn(connection, data[done])) {
+            connection->awaits_turn = true;
+            break;
+        }
         enum read_result result = request_read(connection, data + done, size - done, partial, &end);
         ASSERT(end <= size - done);
         if (result == READ_MORE) {

@@ -42,6 +42,7 @@ struct chunk *chunk_acquire(struct http_server *server, size_t size, enum memory
 void chunk_release(struct http_server *server, struct chunk *chunk)
 {
     if (chunk->release != NULL) {
+        memory_let_go(server, chunk->size);
         chunk->release(chunk->owner);
     }
     if (chunk->capacity == CHUNK_BYTES && server->free_chunk_count < FREE_CHUNKS_MAX) {
@@ -125,6 +126,9 @@ enum status output_refer(struct http_connection *connection, struct bytes bytes,
     }
     *chunk =
         (struct chunk){.data = bytes.data, .size = bytes.size, .release = release, .owner = owner};
+    if (release != NULL) {
+        memory_hold(connection->server, bytes.size);
+    }
     chunk_append(connection, chunk);
     connection->unsent_bytes += bytes.size;
     connection_touch(connection);

@@ -44,6 +44,17 @@ void memory_give(struct http_server *server, void *memory, size_t size)
     free(memory);
 }
 
+void memory_hold(struct http_server *server, size_t size)
+{
+    server->memory_bytes += size;
+}
+
+void memory_let_go(struct http_server *server, size_t size)
+{
+    ASSERT(server->memory_bytes >= size);
+    server->memory_bytes -= size;
+}
+
 /* ---- the transport over a ring ---- */
 
 static void receive_completed(struct ring_operation *operation, int result, uint32_t flags)

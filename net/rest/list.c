@@ -201,6 +201,11 @@ static void list_done(struct request *request)
         rest_answer_failure(rest, exchange, request);
         return;
     }
+    if (!http_has_memory(exchange, request->answer.size)) {
+        request_release(request);
+        rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
+        return;
+    }
     const struct head_cache cache = {
         .outcome = request->cache, .made_at_ms = request->made_at_ms, .ttl_ns = request->ttl_ns};
     uint8_t head_bytes[HEAD_BYTES_MAX];

@@ -206,7 +206,10 @@ static void hit_head_write(struct rest *rest, struct http_exchange *exchange,
 static void answer_hit_large(struct rest *rest, struct http_exchange *exchange,
                              const struct cache_body *body, const struct head_cache *cache)
 {
-    uint8_t *block = malloc(body->body.size + 1);
+    uint8_t *block = NULL;
+    if (http_has_memory(exchange, body->body.size)) {
+        block = malloc(body->body.size + 1);
+    }
     if (block == NULL) {
         rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
         return;
@@ -284,10 +287,13 @@ static void read_done(struct request *request)
     } else if (request->status == STATUS_NOT_MODIFIED) {
         status = 304;
     }
-    if (status != 200) {
+    bool fits = http_has_memory(exchange, request->answer.size);
+    if (status != 200 || !fits) {
         request_release(request);
     }
-    if (status == 200) {
+    if (status == 200 && !fits) {
+        rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
+    } else if (status == 200) {
         uint8_t head_bytes[HEAD_BYTES_MAX];
         struct writer head = writer_of(head_bytes, sizeof(head_bytes));
         head_begin_record(&rest->heads, request->answer.size, &head);

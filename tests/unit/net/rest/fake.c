@@ -96,6 +96,12 @@ void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes
     }
 }
 
+bool http_has_memory(const struct http_exchange *exchange, size_t size)
+{
+    ASSERT(exchange == fake.exchange);
+    return fake.memory_bytes_max == 0 || size <= fake.memory_bytes_max;
+}
+
 bool http_closes(const struct http_exchange *exchange)
 {
     ASSERT(exchange == fake.exchange);

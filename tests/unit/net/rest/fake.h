@@ -25,6 +25,7 @@ struct fake {
     uint32_t answers;
     uint32_t releases;
     bool closes;
+    size_t memory_bytes_max; /* of an answer's body; 0: no limit */
     bool keep_alive;
     bool no_room;              /* http_answer_begin gives NULL */
     uint32_t allocations_left; /* http_allocate gives NULL after so many */
