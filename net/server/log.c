@@ -11,7 +11,7 @@
 #include "protocol/base/assert.h"
 
 /* How long the end of the process waits for whoever reads the lines. */
-#define FLUSH_S 1
+#define FLUSH_MS 1000
 
 struct log {
     int file;
@@ -201,9 +201,10 @@ enum status log_create(int file, enum log_level level, struct log **out)
 
 bool log_flush(struct log *log)
 {
-    struct timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += FLUSH_S;
+    /* Conditions wait by the wall clock. */
+    uint64_t deadline_ms = clock_wall_ms() + FLUSH_MS;
+    const struct timespec deadline = {.tv_sec = (time_t)(deadline_ms / 1000),
+                                      .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
     int error = 0;
     pthread_mutex_lock(&log->mutex);
     while ((log->size > 0 || log->busy) && error == 0) {
