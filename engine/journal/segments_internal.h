@@ -25,6 +25,9 @@
 /* Buffers that the disk reads or writes directly begin at a multiple of this. */
 #define SEGMENTS_ALIGNMENT 4096u
 #define UPKEEP_INTERVAL_NS 1000000000u
+/* The free space is asked for again after this part of the reserve was written, too: a fast disk
+ * fills more than the reserve in an interval, and the records take as much again. */
+#define UPKEEP_RESERVE_PARTS 16
 
 struct segment_batch {
     uint8_t *data; /* batch_bytes_max, aligned */
@@ -120,6 +123,7 @@ struct segments {
 
     struct segments_upkeep upkeep;
     uint64_t upkeep_due_ns;
+    uint64_t upkeep_bytes; /* bytes_written when it last ran */
     bool below_reserve;
     uint64_t released_from; /* out of the table, their files still there: [from, to) */
     uint64_t released_to;

@@ -282,7 +282,12 @@ bool segments_upkeep_step(struct segments *segments)
     if (segments->upkeep.running || read_only) {
         return false;
     }
-    bool due = segments->now_ns >= segments->upkeep_due_ns;
+    uint64_t written =
+        atomic_load_explicit(&segments->counters.bytes_written, memory_order_relaxed);
+    uint64_t reserve_bytes = segments->options.disk_reserve_bytes;
+    bool much = reserve_bytes > 0 &&
+                written - segments->upkeep_bytes >= reserve_bytes / UPKEEP_RESERVE_PARTS;
+    bool due = much || segments->now_ns >= segments->upkeep_due_ns;
     bool retry = segments->next == NEXT_FAILED && segments->now_ns >= segments->next_retry_ns;
     bool prepare = segments->next == NEXT_NONE || retry;
     if (due || prepare) {
@@ -290,8 +295,9 @@ bool segments_upkeep_step(struct segments *segments)
     }
     if (due) {
         segments->upkeep_due_ns = segments->now_ns + UPKEEP_INTERVAL_NS;
+        segments->upkeep_bytes = written;
     }
-    bool reserve = due && segments->options.disk_reserve_bytes > 0;
+    bool reserve = due && reserve_bytes > 0;
     bool remove = due && segments->released_from < segments->released_to;
     if (!prepare && !reserve && !remove) {
         return false;
