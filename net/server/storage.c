@@ -1,12 +1,16 @@
 #include "net/server/storage.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 
 #include "engine/store/row.h"
 #include "net/server/clock.h"
 #include "protocol/base/assert.h"
+
+#define START_FREE_BYTES_MIN (4u << 20)
 
 /* The largest entry and its batch's header fit, and a batch of them is one write. */
 #define BATCH_BYTES_MAX (8u << 20)
@@ -21,6 +25,27 @@ static uint64_t idempotency_horizon_ms(void *context)
 {
     (void)context;
     return clock_wall_ms();
+}
+
+/* RocksDB writes when it is opened, and on a full disk some builds of it end the process there
+ * without a word that helps. */
+static enum status room_check(const struct data_folder *folder, struct settings_problem *problem)
+{
+    struct statvfs info;
+    if (statvfs(folder->path, &info) != 0) {
+        settings_problem_set(problem, "%s: %s", folder->path, strerror(errno));
+        return STATUS_IO_ERROR;
+    }
+    uint64_t free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+    if (free_bytes < START_FREE_BYTES_MIN) {
+        settings_problem_set(problem,
+                             "%s: the disk is full: a start needs %u KiB of room, %llu KiB are "
+                             "free; make room, nothing was changed",
+                             folder->path, START_FREE_BYTES_MIN / 1024,
+                             (unsigned long long)(free_bytes / 1024));
+        return STATUS_DISK_FULL;
+    }
+    return STATUS_OK;
 }
 
 static enum status stores_open(struct storage *storage, const struct data_folder *folder,
@@ -196,7 +221,10 @@ enum status storage_open(const struct storage_options *options, const struct dat
     ASSERT(folder->lock >= 0);
     ASSERT(folder->manifest.shard_count >= 1);
     out->shard_count = folder->manifest.shard_count;
-    enum status status = stores_open(out, folder, options->settings, problem);
+    enum status status = room_check(folder, problem);
+    if (status == STATUS_OK) {
+        status = stores_open(out, folder, options->settings, problem);
+    }
     if (status == STATUS_OK) {
         status = journal_open(out, options, folder, problem);
     }
