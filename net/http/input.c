@@ -32,9 +32,9 @@ void input_drop(struct http_connection *connection)
 
 /* ---- requests ---- */
 
-/* RFC 9112, 9.3.2: pipelined requests may run side by side if their methods are safe. Writes may, too,
- * here: those of one record stay in order, and group commit lives from it. But a read behind a write
- * must see it, and a write must not overtake a read. The method's first byte tells. */
+/* RFC 9112, 9.3.2: pipelined requests may run side by side if their methods are safe. Writes may,
+ * too, here: those of one record stay in order, and group commit lives from it. But a read behind a
+ * write must see it, and a write must not overtake a read. The method's first byte tells. */
 static bool is_safe(uint8_t first)
 {
     return first == 'G' || first == 'H' || first == 'O'; /* GET, HEAD, OPTIONS */

@@ -66,7 +66,9 @@ class TestPipelines(support.ServerTest):
 
     def test_a_list_behind_a_write_of_the_same_connection_has_it(self):
         ids = [f"listed-{i:03}" for i in range(100)]
-        data = b"".join(put_bytes(f"/products/{name}", b"{}") + get_bytes("/products") for name in ids)
+        data = b"".join(
+            put_bytes(f"/products/{name}", b"{}") + get_bytes("/products") for name in ids
+        )
         answers = self.pipeline(data, 2 * len(ids))
         for i, name in enumerate(ids):
             self.assertIn(name, [record["id"] for record in answers[2 * i + 1].json])
@@ -113,7 +115,7 @@ class TestSlowReaders(support.ServerTest):
     arguments = ("--threads", "1", "--cache-bytes", "64MiB")
 
     def test_lists_that_nobody_reads_are_bounded(self):
-        """At least 480 lists of 4 MiB for clients that do not read: 1.9 GB, unless they are counted.
+        """At least 480 lists of 4 MiB for clients that do not read: 1.9 GB, unless they count.
         Those over the bound are refused in words, and others go on."""
         for i in range(LIST_RECORDS):
             self.put(f"/products/{i}", b'{"a":"' + b"x" * 500_000 + b'"}')
