@@ -12,7 +12,8 @@
  * Generations are sampled in the same turn as the iterators are made, and moved on before a write
  * is answered, so a page whose generations are all still current shows every answered write. One
  * gather per page runs on a thread; whoever asks meanwhile joins it, and takes its page only if the
- * generations have not moved when it is ready.
+ * generations have not moved when it is ready. Else all of them share the next gather, which began
+ * after they came, whatever moves in the meantime: so each waits for two at most.
  */
 #include <stdlib.h>
 #include <xxhash.h>
@@ -38,7 +39,8 @@ struct gather {
     struct link link; /* thread->gathers, while it may be joined */
     struct engine_thread *thread;
     struct request *request;
-    struct link joined; /* requests for the same page that came later */
+    uint64_t number;    /* of its thread's, from 1 */
+    struct link joined; /* requests for the same page */
     struct shard *page_shard;
     uint64_t hash;
     uint32_t generation; /* which of each shard's counters */
@@ -348,7 +350,7 @@ static void gather_finish(struct gather *gather, enum status status)
     }
     while ((at = list_pop_front(&gather->joined)) != NULL) {
         struct request *request = CONTAINER_OF(at, struct request, link);
-        if (current) {
+        if (current || (status == STATUS_OK && gather->number > request->list_arrived)) {
             gather_answer(gather, request, true);
         } else if (status != STATUS_OK) {
             request_complete(thread, request, status);
@@ -453,6 +455,7 @@ static void gather_begin(struct engine_thread *thread, struct request *request,
     memcpy(gather->key, key.data, key.size);
     list_push_back(&thread->gathers, &gather->link);
     thread->gather_count++;
+    gather->number = ++thread->gathers_begun;
     for (uint32_t i = 0; i < count; i++) {
         struct gather_slice *slice = &gather->slices[i];
         slice->gather = gather;
@@ -466,9 +469,9 @@ static void gather_begin(struct engine_thread *thread, struct request *request,
     }
 }
 
-void pages_submit(struct engine_thread *thread, struct request *request)
+/* From the cache, or by a gather; or it waits for a place. */
+static void page_find(struct engine_thread *thread, struct request *request)
 {
-    ASSERT(request->list_limit >= 1 && request->list_limit <= LIST_RECORDS_MAX);
     uint8_t key_bytes[CACHE_KEY_BYTES_MAX];
     struct writer writer = writer_of(key_bytes, sizeof(key_bytes));
     struct bytes key = page_key(request, &writer);
@@ -487,14 +490,20 @@ void pages_submit(struct engine_thread *thread, struct request *request)
     }
 }
 
+void pages_submit(struct engine_thread *thread, struct request *request)
+{
+    ASSERT(request->list_limit >= 1 && request->list_limit <= LIST_RECORDS_MAX);
+    request->list_arrived = thread->gathers_begun;
+    page_find(thread, request);
+}
+
 void pages_step(struct engine_thread *thread)
 {
-    /* What joins or waits again goes to the end, so each is looked at once a turn. */
-    struct link waiting;
-    link_init(&waiting);
-    list_splice_back(&waiting, &thread->gathers_waiting);
+    /* Only while there are places: who waits is not looked at again in every turn that brings
+     * none. So nobody comes to wait in here, and the loop ends. */
     struct link *at;
-    while ((at = list_pop_front(&waiting)) != NULL) {
-        pages_submit(thread, CONTAINER_OF(at, struct request, link));
+    while (thread->gather_count < GATHERS_MAX &&
+           (at = list_pop_front(&thread->gathers_waiting)) != NULL) {
+        page_find(thread, CONTAINER_OF(at, struct request, link));
     }
 }

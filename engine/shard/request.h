@@ -110,6 +110,7 @@ struct request {
     uint32_t shard;
     uint32_t home; /* the thread that submitted */
     uint64_t deadline_ns;
+    uint64_t list_arrived; /* LIST: how many gathers its thread had begun before it came */
     struct link followers; /* requests whose answer depends on the same pending write */
     void *engine_private;
 };

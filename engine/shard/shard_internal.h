@@ -193,6 +193,7 @@ struct engine_thread {
     struct link gathers_waiting; /* LIST requests that wait for a place */
     struct link gathers;         /* struct gather in flight */
     uint32_t gather_count;
+    uint64_t gathers_begun;
     struct random random;
     uint64_t now_ns;
     uint64_t wall_ms;

@@ -526,6 +526,55 @@ Test(engine, a_list_gathered_across_a_write_is_not_given_to_who_came_after_it)
 
 /* ---- recovery ---- */
 
+static void run_held_jobs(void)
+{
+    while (world.job_count > 0) {
+        world_job_run(&world, 0);
+    }
+    world_step(&world);
+}
+
+Test(engine, lists_that_a_write_sent_back_share_the_next_gather_whatever_is_written_meanwhile)
+{
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"1\"}"), STATUS_OK);
+    static struct world_request d;
+    world.hold_jobs = true;
+    world_submit(&world, 0, &b, REQUEST_LIST, PRODUCTS, NULL, NULL);
+    world_step(&world);
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"2\"}"), STATUS_OK);
+    world_submit(&world, 0, &c, REQUEST_LIST, PRODUCTS, NULL, NULL);
+    world_submit(&world, 0, &d, REQUEST_LIST, PRODUCTS, NULL, NULL);
+    run_held_jobs();
+    cr_assert(b.done);
+    cr_assert_not(c.done, "that page was read before it came");
+    cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"title\":\"3\"}"), STATUS_OK);
+    run_held_jobs();
+    cr_assert(c.done);
+    cr_assert(d.done);
+    cr_assert(world_answer_is(&c, "[{\"id\":\"a\",\"title\":\"2\"}]"));
+    cr_assert(world_answer_is(&d, "[{\"id\":\"a\",\"title\":\"2\"}]"));
+    request_release(&d.request);
+}
+
+Test(engine, more_lists_than_places_for_gathers_are_all_answered)
+{
+    static struct world_request requests[GATHERS_MAX + 5];
+    world.hold_jobs = true;
+    for (uint32_t i = 0; i < GATHERS_MAX + 5; i++) {
+        requests[i].request.list_limit = i + 1; /* each is another page */
+        world_submit(&world, 0, &requests[i], REQUEST_LIST, PRODUCTS, NULL, NULL);
+    }
+    world_step(&world);
+    cr_assert_eq(world.job_count, GATHERS_MAX * world.options.shard_count);
+    world.hold_jobs = false;
+    world_settle(&world);
+    for (uint32_t i = 0; i < GATHERS_MAX + 5; i++) {
+        cr_assert(requests[i].done);
+        cr_assert(world_answer_is(&requests[i], "[]"));
+        request_release(&requests[i].request);
+    }
+}
+
 Test(engine, what_the_stores_lost_is_replayed_with_the_same_tags_and_index_rows)
 {
     cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, "a", "{\"category\":\"x\"}"), STATUS_OK);
