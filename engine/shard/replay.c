@@ -16,6 +16,8 @@
 
 #define REPLAY_BATCH_ENTRIES 256
 #define REPLAY_BATCH_BYTES   (4u << 20)
+/* Roughly what an index row takes of a memtable. */
+#define ROW_MEMORY_BYTES 256
 /* A store that refuses is asked again this often, yielding in between, before start-up gives up. */
 #define REPLAY_RETRIES_MAX 10000000
 
@@ -35,6 +37,7 @@ struct replay {
 
 /* ---- the store, with patience ---- */
 
+/* All that the journal gave back at its opening is on stable storage, so the store may follow. */
 static enum status flush_now(struct shard *shard)
 {
     enum status status = store_flush_begin(shard->store);
@@ -45,7 +48,18 @@ static enum status flush_now(struct shard *shard)
     if (status == STATUS_OK) {
         status = store_flush_wait(shard->store);
     }
+    if (status == STATUS_OK) {
+        atomic_store(&shard->persisted, atomic_load(&shard->applied));
+        atomic_fetch_add(&shard->flushes, 1);
+        shard->unflushed_bytes = 0;
+    }
     return status;
+}
+
+static enum status flush_if_large(struct shard *shard)
+{
+    bool large = shard->unflushed_bytes > shard->engine->options.memtable_bytes_max;
+    return large ? flush_now(shard) : STATUS_OK;
 }
 
 static enum status store_apply_patiently(struct shard *shard)
@@ -78,16 +92,7 @@ static enum status replay_apply(struct replay *replay, struct shard *shard)
     pending->count = 0;
     pending->bytes = 0;
     shard->store->vtable->batch_clear(shard->batch);
-    if (shard->unflushed_bytes > shard->engine->options.memtable_bytes_max) {
-        /* All that the journal gave back at its opening is on stable storage, so the store may
-         * follow. */
-        status = flush_now(shard);
-        if (status == STATUS_OK) {
-            atomic_store(&shard->persisted, atomic_load(&shard->applied));
-            shard->unflushed_bytes = 0;
-        }
-    }
-    return status;
+    return flush_if_large(shard);
 }
 
 /* ---- entries ---- */
@@ -146,6 +151,11 @@ static enum status replay_rows(struct replay *replay, struct shard *shard, struc
     return STATUS_OK;
 }
 
+static uint64_t entry_bytes(const struct entry *entry)
+{
+    return entry->new_document.size + entry->old_document.size + ID_BYTES_MAX;
+}
+
 static enum status replay_entry(struct replay *replay, struct entry *entry)
 {
     struct engine *engine = replay->engine;
@@ -168,13 +178,16 @@ static enum status replay_entry(struct replay *replay, struct entry *entry)
     }
     ASSERT(entry->epoch > 0);
     pending->epoch = entry->epoch;
+    if (pending->count == 0 && shard->unflushed_bytes == 0) {
+        shard->unflushed_mark = atomic_load(&engine->applied_bytes);
+    }
     enum status status = replay_rows(replay, shard, entry);
     if (status != STATUS_OK) {
         return status;
     }
     pending->sequence = entry->sequence;
     pending->count++;
-    pending->bytes += entry->new_document.size + entry->old_document.size + ID_BYTES_MAX;
+    pending->bytes += entry_bytes(entry);
     replay->entries++;
     if (pending->count == REPLAY_BATCH_ENTRIES || pending->bytes >= REPLAY_BATCH_BYTES) {
         status = replay_apply(replay, shard);
@@ -208,10 +221,13 @@ static enum status journal_replay(struct replay *replay)
     }
     struct entry entry;
     while ((status = journal_reader_next(engine->journal, reader, &entry)) == STATUS_OK) {
+        uint64_t bytes = entry_bytes(&entry);
         status = replay_entry(replay, &entry);
         if (status != STATUS_OK) {
             break;
         }
+        /* Those that a store has already, too: it is how far the oldest unflushed one is behind. */
+        atomic_fetch_add(&engine->applied_bytes, bytes);
     }
     if (status == STATUS_DAMAGED && reader->problem.text[0] != '\0') {
         detail_set(replay->detail, "the journal is damaged: %s at %llu: %s", reader->problem.file,
@@ -237,16 +253,18 @@ static void index_mark_key(struct bytes collection, struct bytes field, struct w
 }
 
 /* Applies the shard's batch without moving the applied position, when it has grown to a slice or
- * `last`. */
+ * `last`. An index of many records must not stay in memory as a whole, so it may be flushed half
+ * built: only its mark says that it is complete. */
 static enum status rows_apply(struct shard *shard, uint32_t *count, bool last)
 {
     if (*count == 0 || (*count < REPLAY_BATCH_ENTRIES && !last)) {
         return STATUS_OK;
     }
+    shard->unflushed_bytes += (uint64_t)*count * ROW_MEMORY_BYTES;
     *count = 0;
     enum status status = store_apply_patiently(shard);
     shard->store->vtable->batch_clear(shard->batch);
-    return status;
+    return status == STATUS_OK ? flush_if_large(shard) : status;
 }
 
 /* Deletes rows of a prefix: marks or index rows that nobody keeps any more. */
@@ -395,10 +413,6 @@ static enum status indexes_build(struct shard *shard)
     }
     if (status == STATUS_OK && built) {
         status = flush_now(shard);
-        if (status == STATUS_OK) {
-            atomic_store(&shard->persisted, atomic_load(&shard->applied));
-            shard->unflushed_bytes = 0;
-        }
     }
     return status;
 }

@@ -218,7 +218,7 @@ struct engine {
     struct shard **shards;
     struct engine_thread *threads;
     struct journal *journal;
-    _Atomic uint64_t applied_bytes;   /* of entries, all shards, this run */
+    _Atomic uint64_t applied_bytes;   /* of entries, all shards, this run, replay included */
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
     _Atomic bool draining;
     _Atomic bool journal_is_idle; /* as the journal's writer left it after its last step */

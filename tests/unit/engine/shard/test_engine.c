@@ -598,6 +598,52 @@ Test(engine, what_the_stores_lost_is_replayed_with_the_same_tags_and_index_rows)
     cr_assert_eq(RUN(REQUEST_GET, PRODUCTS, "b", NULL), STATUS_NOT_FOUND);
 }
 
+static uint64_t flushes(void)
+{
+    struct engine_statistics statistics;
+    engine_statistics_read(world.engine, &statistics);
+    return statistics.flushes;
+}
+
+Test(engine, what_was_replayed_counts_as_behind_so_that_starts_do_not_add_up)
+{
+    char id[8];
+    for (int i = 0; i < 64; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"a\":1}"), STATUS_OK);
+    }
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_crash(world.stores[i]);
+    }
+    world_restart_engine(&world);
+    world_settle(&world);
+    cr_assert_eq(flushes(), 0, "far from the bound");
+    for (uint32_t i = 0; i < world.options.shard_count; i++) {
+        store_memory_crash(world.stores[i]);
+    }
+    world.options.journal_tail_max = 4096;
+    world_restart_engine(&world);
+    world_settle(&world);
+    cr_assert_eq(flushes(), world.options.shard_count, "nothing was written in this run");
+}
+
+Test(engine, an_index_that_is_built_at_a_start_does_not_stay_in_memory_as_a_whole)
+{
+    PRODUCTS->index_count = 0;
+    world_restart_engine(&world);
+    char id[8];
+    for (int i = 0; i < 3200; i++) {
+        snprintf(id, sizeof(id), "%d", i);
+        cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, id, "{\"category\":\"x\"}"), STATUS_OK);
+    }
+    PRODUCTS->index_count = 1;
+    world.options.memtable_bytes_max = 64u << 10;
+    world_restart_engine(&world);
+    cr_assert_geq(flushes(), 2 * world.options.shard_count, "on the way, and at the end");
+    list(&b, "x", NULL, 3);
+    cr_assert(bytes_starts_with(b.request.answer, BYTES_LITERAL("[{\"id\":\"0\"")));
+}
+
 Test(engine, an_index_that_is_declared_later_is_built_from_the_records)
 {
     PRODUCTS->index_count = 0;
