@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/journal/disk.h"
 #include "net/ring/listen.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/bytes.h"
@@ -417,6 +418,16 @@ enum status settings_check(const struct settings *settings, struct settings_prob
 {
     if (settings->segment_bytes % 4096 != 0) {
         return INVALID(problem_out, "segment_bytes: is not a multiple of 4096 bytes");
+    }
+    /* Half of what the journal can have, because those that a store still needs stay as well, and
+     * those of an earlier size. At the end of the table it would become read-only. */
+    uint64_t segments = settings->retention_bytes / settings->segment_bytes +
+                        settings->journal_tail_max / settings->segment_bytes;
+    if (segments > DISK_FILES_MAX / 2) {
+        return INVALID(problem_out,
+                       "retention_bytes and journal_tail_max: are over %d segments of "
+                       "segment_bytes; make the segments larger",
+                       DISK_FILES_MAX / 2);
     }
     return STATUS_OK;
 }

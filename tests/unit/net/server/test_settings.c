@@ -176,3 +176,16 @@ Test(settings, segments_are_whole_pages)
     settings.segment_bytes++;
     cr_assert_eq(settings_check(&settings, &problem), STATUS_INVALID);
 }
+
+Test(settings, what_is_kept_fits_the_journals_table_of_segments)
+{
+    struct settings settings;
+    struct settings_problem problem;
+    settings_defaults(&settings);
+    settings.retention_bytes = 4096 * settings.segment_bytes - settings.journal_tail_max;
+    cr_assert_eq(settings_check(&settings, &problem), STATUS_OK);
+    settings.retention_bytes += settings.segment_bytes;
+    cr_assert_eq(settings_check(&settings, &problem), STATUS_INVALID);
+    settings.segment_bytes *= 2;
+    cr_assert_eq(settings_check(&settings, &problem), STATUS_OK);
+}
