@@ -198,6 +198,12 @@ static enum status indexes_read(struct config_reader *reader, const char *base,
         if (status != STATUS_OK) {
             return status;
         }
+        if (bytes_equal(out->indexes[i], BYTES_LITERAL("limit")) ||
+            bytes_equal(out->indexes[i], BYTES_LITERAL("cursor"))) {
+            return REFUSE(reader, path,
+                          "'%s' is a parameter of every list, so it could not be asked for",
+                          given->indexes[i]);
+        }
         if (collection_index_find(out, out->indexes[i]) >= 0) {
             return REFUSE(reader, path, "'%s' is there twice", given->indexes[i]);
         }

@@ -117,6 +117,10 @@ class File(unittest.TestCase):
                 "f.yaml:3: collections[0].indexes[1]: 'id' is the server's",
             ),
             (
+                "collections:\n  - name: a\n    indexes: [limit]\n",
+                "f.yaml:3: collections[0].indexes[0]: 'limit' is a parameter of every list",
+            ),
+            (
                 "collections:\n  - name: a\n    fields:\n      - { name: n, type: int }\n",
                 "f.yaml:4: collections[0].fields[0].type: 'int' is not any, string,",
             ),
