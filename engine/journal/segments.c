@@ -124,7 +124,8 @@ void journal_segments_abandon(struct journal *journal)
 static void segments_close(struct journal *journal)
 {
     struct segments *segments = segments_of(journal);
-    /* An upkeep job that the last turn started has run by now, but no turn has taken its message. */
+    /* An upkeep job that the last turn started has run by now, but no turn has taken its
+     * message. */
     mailbox_deliver(&journal->inbox);
     ASSERT(segments_idle(journal));
     if (!atomic_load(&journal->read_only)) {

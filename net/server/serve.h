@@ -1,9 +1,9 @@
 /*
  * serve.h: `freshet serve`: from the command line to the ready line, and from SIGTERM to the end.
  *
- *     settings -> lock the data folder -> stores, journal, engine -> replay -> threads -> ready line
- *     SIGTERM -> new clients are refused, connections end -> all applied and flushed -> threads end
- *             -> journal closed -> exit 0
+ *     settings -> data folder locked -> stores, journal, engine -> replay -> threads -> ready line
+ *     SIGTERM -> new clients are refused, connections end -> all is applied and flushed
+ *             -> threads end -> journal closed -> exit 0
  *
  * Owner:  the main thread, which then only waits for signals: TERM and INT end (a second one at
  *         once), HUP reads the configuration again.
