@@ -607,7 +607,7 @@ static uint64_t flushes(void)
 
 Test(engine, what_was_replayed_counts_as_behind_so_that_starts_do_not_add_up)
 {
-    char id[8];
+    char id[16];
     for (int i = 0; i < 64; i++) {
         snprintf(id, sizeof(id), "%d", i);
         cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"a\":1}"), STATUS_OK);
@@ -631,7 +631,7 @@ Test(engine, an_index_that_is_built_at_a_start_does_not_stay_in_memory_as_a_whol
 {
     PRODUCTS->index_count = 0;
     world_restart_engine(&world);
-    char id[8];
+    char id[16];
     for (int i = 0; i < 3200; i++) {
         snprintf(id, sizeof(id), "%d", i);
         cr_assert_eq(RUN(REQUEST_PUT, PRODUCTS, id, "{\"category\":\"x\"}"), STATUS_OK);
@@ -666,7 +666,7 @@ static uint32_t shards_flushing(void)
 
 Test(engine, shards_that_flush_leave_a_store_thread_for_reads)
 {
-    char id[8];
+    char id[16];
     for (int i = 0; i < 64; i++) {
         snprintf(id, sizeof(id), "%d", i);
         cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"a\":1}"), STATUS_OK);
