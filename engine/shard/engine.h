@@ -36,7 +36,6 @@ struct engine_options {
     struct store **stores;        /* one a shard; borrowed */
     struct journal *journal;      /* borrowed */
     struct executor *executor;
-    struct waker *journal_waker;
     uint64_t cache_bytes; /* all shards together; 0: off */
     uint64_t
         journal_tail_max; /* flush a shard whose oldest unflushed entry is further behind, bytes */

@@ -194,7 +194,6 @@ static enum status engine_open(struct storage *storage, const struct storage_opt
         .stores = storage->stores,
         .journal = storage->journal,
         .executor = options->executor,
-        .journal_waker = options->journal_waker,
         .cache_bytes = settings->cache != 0 ? settings->cache_bytes : 0,
         .journal_tail_max = settings->journal_tail_max,
         .memtable_bytes_max = settings->memtable_bytes,

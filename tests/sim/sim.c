@@ -436,7 +436,6 @@ static void engine_start(struct sim *sim)
         .stores = sim->stores,
         .journal = sim->journal,
         .executor = &sim->executor,
-        .journal_waker = &sim->waker,
         .cache_bytes = sim->setup.cache_bytes,
         .journal_tail_max = sim->setup.journal_tail_max,
         .memtable_bytes_max = sim->setup.memtable_bytes_max,

@@ -115,7 +115,6 @@ void world_create(struct world *world, const struct world_options *options)
         .stores = world->stores,
         .journal = world->journal,
         .executor = &world->executor,
-        .journal_waker = &world->waker,
         .cache_bytes = options->cache_bytes,
         .journal_tail_max = 256u << 20,
         .memtable_bytes_max =
