@@ -143,8 +143,6 @@ struct http_statistics {
     _Atomic uint64_t connections_open;
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_refused; /* over connections_max */
-    _Atomic uint64_t requests;            /* handed to handle or to refuse */
-    _Atomic uint64_t refused;             /* handed to refuse */
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t timeouts_head;

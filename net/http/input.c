@@ -54,7 +54,6 @@ static void exchange_hand_over(struct http_connection *connection, struct exchan
     connection->exchange_count++;
     connection->blank_lines = 0;
     server->unanswered++;
-    count_add(&server->statistics.requests, 1);
     ASSERT(connection->exchange_count <= server->options.pipelined_max + 1);
 }
 
@@ -79,7 +78,6 @@ void input_refuse(struct http_connection *connection, struct exchange *exchange,
     exchange->close = true;
     exchange->public.request.keep_alive = false;
     exchange_hand_over(connection, exchange);
-    count_add(&server->statistics.refused, 1);
     server->options.refuse(server->options.context, &exchange->public, refusal.status,
                            refusal.detail);
 }
