@@ -499,7 +499,7 @@ void engine_cache_prefetch_entry(struct engine_thread *thread, uint64_t hash)
  * is in one of the shard_committed read below, and a shard that has applied up to its own has
  * applied all of its entries up to committed.
  */
-uint64_t engine_published(const struct engine *engine)
+uint64_t engine_published(struct engine *engine)
 {
     uint64_t published = journal_committed(engine->journal);
 #ifdef FRESHET_PLANT_PUBLISHED_EARLY
@@ -512,7 +512,13 @@ uint64_t engine_published(const struct engine *engine)
             published = applied;
         }
     }
-    return published;
+    /* What was applied stays so: a quiet shard that has something to apply again takes nothing
+     * back. */
+    uint64_t before = atomic_load_explicit(&engine->published, memory_order_relaxed);
+    while (before < published &&
+           !atomic_compare_exchange_weak(&engine->published, &before, published)) {
+    }
+    return before < published ? published : before;
 }
 
 uint64_t engine_journal_step(struct engine *engine, uint64_t now_ns, uint64_t wall_ms)

@@ -134,7 +134,7 @@ void engine_drain(struct engine *engine);
 bool engine_drained(const struct engine *engine); /* any thread */
 
 /* Every shard has applied all its entries up to here. Any thread. */
-uint64_t engine_published(const struct engine *engine);
+uint64_t engine_published(struct engine *engine);
 struct journal *engine_journal(const struct engine *engine);
 void engine_health_read(const struct engine *engine, struct engine_health *out);   /* any thread */
 void engine_statistics_read(struct engine *engine, struct engine_statistics *out); /* any thread */

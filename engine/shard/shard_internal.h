@@ -218,6 +218,7 @@ struct engine {
     struct shard **shards;
     struct engine_thread *threads;
     struct journal *journal;
+    _Atomic uint64_t published;       /* the largest that was ever found; see engine_published */
     _Atomic uint64_t applied_bytes;   /* of entries, all shards, this run, replay included */
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
     _Atomic bool draining;

@@ -437,6 +437,31 @@ Test(engine, a_read_with_a_minimum_position_waits_for_it_or_gives_up_after_a_sec
     cr_assert_eq(world_run(&world, &b, REQUEST_GET, PETS, "1", NULL), STATUS_PRECONDITION_FAILED);
 }
 
+Test(engine, a_published_position_is_never_taken_back)
+{
+    /* Of two records in different shards, one is written, then the other more often. */
+    cr_assert_eq(RUN(REQUEST_PUT, PETS, "1", "{\"a\":1}"), STATUS_OK);
+    uint32_t quiet = a.request.shard;
+    char id[8] = "2";
+    do {
+        id[0]++;
+        cr_assert_eq(world_run(&world, &b, REQUEST_PUT, PETS, id, "{\"a\":1}"), STATUS_OK);
+    } while (b.request.shard == quiet);
+    uint64_t published = engine_published(world.engine);
+    cr_assert_eq(published, b.request.sequence);
+    /* The quiet shard commits again, and its store refuses to apply for a while. */
+    const struct store_memory_faults stall = {
+        .seed = 1, .stall = STORE_MEMORY_ALWAYS, .stall_applies = 5};
+    store_memory_faults_set(world.stores[quiet], &stall);
+    world_submit(&world, 0, &a, REQUEST_PUT, PETS, "1", "{\"a\":2}");
+    for (int i = 0; i < 10; i++) {
+        world_step(&world);
+    }
+    cr_assert_not(a.done);
+    cr_assert_eq(engine_published(world.engine), published);
+    store_memory_faults_set(world.stores[quiet], &(struct store_memory_faults){.seed = 1});
+}
+
 /* ---- lists ---- */
 
 static void list(struct world_request *request, const char *category, const char *after,
