@@ -10,7 +10,7 @@
  *
  * Owner:   any thread writes; the main thread creates and destroys.
  * Memory:  the buffer, taken by log_create.
- * Tests:   tests/unit/net/server/test_log.c.
+ * Tests:   tests/unit/net/server/test_log.c, tests/threads/log.c (TSan).
  */
 #ifndef FRESHET_NET_SERVER_LOG_H
 #define FRESHET_NET_SERVER_LOG_H

@@ -7,6 +7,7 @@
  *            while shards flush.
  * Invariant: every job that was submitted runs, also after store_pool_destroy has begun; it returns
  *            when all have.
+ * Tests:     tests/threads/store_pool.c (TSan).
  */
 #ifndef FRESHET_NET_SERVER_STORE_POOL_H
 #define FRESHET_NET_SERVER_STORE_POOL_H
