@@ -1,11 +1,15 @@
 """Each setting has an effect that somebody outside can see. (ttl, cache_bytes, cache and cors_origin are tested with REST.)"""
 
+import base64
 import json
 import os
 import pathlib
 import re
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -135,16 +139,31 @@ class Settings(unittest.TestCase):
                 folder = pathlib.Path(server.data, "shards", "000")
                 support.eventually(lambda: any(path.suffix == ".sst" for path in folder.iterdir()))
 
-    def test_retention_recycles_segments(self):
-        server = self.server(
-            "--segment-bytes", "16MiB", "--retention-bytes", "16MiB", "--journal-tail-max", "1MiB", "--shards", "1"
-        )
+    def put_large(self, server, count):
         client = self.client(server)
-        for i in range(70):
+        for i in range(count):
             self.assertEqual(client.request("PUT", f"/pets/{i}", {"text": f"{i}" + "x" * 999000}).status, 201)
-        folder = pathlib.Path(server.data, "journal")
-        support.eventually(lambda: len(list(folder.glob("*.seg"))) <= 3)
-        self.assertEqual(server.stop(), 0)
+
+    def test_retention_bytes_and_retention_let_the_oldest_go(self):
+        # 34 MB are in three segments, which no store needs any more once its shard is flushed.
+        common = ("--segment-bytes", "16MiB", "--journal-tail-max", "1MiB", "--shards", "1", "--threads", "1")
+        kept = self.server(*common)
+        self.put_large(kept, 34)
+        support.eventually(lambda: self.metrics(kept)["freshet_flushes_total"] > 0)
+        for limit in (("--retention-bytes", "16MiB"), ("--retention", "1ms")):
+            with self.subTest(limit=limit):
+                server = self.server(*common, *limit)
+                self.put_large(server, 34)
+                self.assertEqual(self.metrics(kept)["freshet_journal_oldest_sequence"], 1)
+                folder = pathlib.Path(server.data, "journal")
+                support.eventually(lambda: self.metrics(server)["freshet_journal_oldest_sequence"] > 1)
+                # The active one, the next one, and one that may still be needed.
+                support.eventually(lambda: len(list(folder.glob("*.seg"))) <= 3)
+                self.assertEqual(self.client(server).request("GET", "/pets/0").status, 200)
+                self.assertEqual(server.stop(), 0)
+        # The same journal under the default limits has had the time of two others, and is whole.
+        self.assertEqual(self.metrics(kept)["freshet_journal_oldest_sequence"], 1)
+        self.assertGreater(len(list(pathlib.Path(kept.data, "journal").glob("*.seg"))), 3)
 
     def test_durability_counts_syncs(self):
         syncs = {}
@@ -160,17 +179,147 @@ class Settings(unittest.TestCase):
         self.assertGreaterEqual(syncs["sync"], 50)
         self.assertLess(syncs["none"], 10)
 
-    def test_sync_interval_syncs_without_writes(self):
+    def test_sync_interval_is_the_pace_of_the_syncs(self):
+        interval_s = 0.05
+        began = time.monotonic()
+        server = self.server("--durability", "interval", "--sync-interval", "50ms")
+        seldom = self.server("--durability", "interval", "--sync-interval", "1h")
+        client, other = self.client(server), self.client(seldom)
+        syncs, writes = 0, 0
+        while syncs < 8:
+            self.assertLess(time.monotonic() - began, support.REQUEST_TIMEOUT_S, "the journal is not synced")
+            for _ in range(20):
+                self.assertIn(client.request("PUT", "/pets/1", {"n": writes}).status, (200, 201))
+                self.assertIn(other.request("PUT", "/pets/1", {"n": writes}).status, (200, 201))
+                writes += 1
+            syncs = self.metrics(server)["freshet_journal_syncs_total"]
+        # Not more often than the interval says, and so not with each write.
+        self.assertLessEqual(syncs, (time.monotonic() - began) / interval_s + 1)
+        self.assertEqual(self.metrics(seldom)["freshet_journal_syncs_total"], 0)
+
+    def test_sync_interval_syncs_the_last_write(self):
         server = self.server("--durability", "interval", "--sync-interval", "10ms")
         self.client(server).request("PUT", "/pets/1", {})
-        metrics = self.metrics(server)
-        name = next(name for name in metrics if "journal" in name and "sync" in name and "seconds" not in name)
-        support.eventually(lambda: self.metrics(server)[name] > metrics[name] or metrics[name] > 0)
+        support.eventually(lambda: self.metrics(server)["freshet_journal_syncs_total"] > 0)
 
-    def test_block_cache_bytes_queued_bytes_and_reserved_addresses_are_taken(self):
-        server = self.server("--block-cache-bytes", "1MiB", "--queued-bytes", "8MiB", "--wire", "127.0.0.1:1")
-        self.assertEqual(self.client(server).request("PUT", "/pets/1", {"t": "x" * 1000000}).status, 201)
+    def statuses_of_writes_at_once(self, *arguments):
+        """The answers to 32 writes of a million bytes that one turn of the only thread finds whole."""
+        server = self.server("--threads", "1", *arguments)
+        document = b'{"text":"' + b"x" * 999000 + b'"}'
+        head = b"PUT /pets/%d HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        connections = [server.connect() for _ in range(32)]
+        for i, connection in enumerate(connections):
+            self.addCleanup(connection.close)
+            connection.sendall(head % (i, len(document)) + document[:-1])
+        support.eventually(lambda: self.metrics(server)['freshet_http_received_bytes_total{thread="0"}'] > 32 * 999000)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        for connection in connections:
+            connection.sendall(document[-1:])
+        os.kill(server.process.pid, signal.SIGCONT)
+        answers = []
+        for connection in connections:
+            connection.settimeout(support.REQUEST_TIMEOUT_S)
+            data = b""
+            while not support.read_answers(data)[0]:
+                piece = connection.recv(1 << 16)
+                self.assertTrue(piece, "closed without an answer")
+                data += piece
+                if data.startswith(b"HTTP/1.1 201"):
+                    break  # the record of a million bytes need not be read
+            answers.append(data)
+        refused = [support.read_answers(data)[0][0] for data in answers if not data.startswith(b"HTTP/1.1 201")]
+        return server, refused
+
+    def test_queued_bytes_refuses_what_is_more(self):
+        server, refused = self.statuses_of_writes_at_once("--queued-bytes", "8MiB")
+        # Admission closes behind the write that passes the limit: nine of a million bytes.
+        self.assertGreaterEqual(len(refused), 16)
+        self.assertLessEqual(len(refused), 23)
+        for answer in refused:
+            self.assertEqual(answer.status, 503)
+            self.assertIn("retry-after", answer.headers)
+        metrics = self.metrics(server)
+        self.assertEqual(metrics["freshet_refused_writes_total"], len(refused))
+        # It opens again.
+        self.assertEqual(self.client(server).request("PUT", "/pets/again", {}).status, 201)
+        self.assertEqual(self.metrics(server)["freshet_journal_queued_bytes"], 0)
+
+    def test_queued_bytes_takes_what_is_less(self):
+        self.assertEqual(self.statuses_of_writes_at_once("--queued-bytes", "64MiB")[1], [])
+
+    def test_block_cache_bytes_bounds_what_rocksdb_keeps(self):
+        used = {}
+        for size in ("1MiB", "64MiB"):
+            server = self.server(
+                "--block-cache-bytes", size, "--cache", "off", "--memtable-bytes", "1MiB", "--shards", "1"
+            )
+            client = self.client(server)
+            for i in range(60):
+                client.request("PUT", f"/pets/{i}", {"text": base64.b64encode(os.urandom(75000)).decode()})
+            support.eventually(lambda: self.metrics(server)["freshet_rocksdb_files_bytes"] > 4 << 20)
+            for i in range(60):
+                self.assertEqual(client.request("GET", f"/pets/{i}").status, 200)
+
+            def memtable():
+                # RocksDB is asked for its figures while there are writes.
+                client.request("PUT", "/pets/0", {"text": base64.b64encode(os.urandom(15000)).decode()})
+                return self.metrics(server)["freshet_rocksdb_memtable_bytes"]
+
+            # Twice there are new figures: the second ones are of after the reads.
+            for _ in range(2):
+                before = memtable()
+                support.eventually(lambda: memtable() != before)
+            used[size] = self.metrics(server)["freshet_rocksdb_block_cache_bytes"]
+            self.assertEqual(server.stop(), 0)
+        self.assertLess(used["1MiB"], 2 << 20)
+        self.assertGreater(used["64MiB"], 4 << 20)
+
+    def test_reserved_addresses_are_taken(self):
+        server = self.server("--wire", "127.0.0.1:1", "--s3", "127.0.0.1:2")
         self.assertNotIn("wire", server.ready)
+        self.assertNotIn("s3", server.ready)
+
+    def small_disk(self, size):
+        """A file system of its own; the test is skipped where that is not allowed."""
+        folder = tempfile.mkdtemp(prefix="freshet-disk-")
+        self.addCleanup(os.rmdir, folder)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        try:
+            told = subprocess.run(mount, capture_output=True, text=True, timeout=20, check=False)
+        except OSError as error:
+            self.skipTest(f"mount cannot be run: {error}")
+        if told.returncode != 0:
+            self.skipTest(f"no file system can be mounted here: {told.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", folder], check=False)
+        return folder
+
+    def test_disk_reserve_is_kept_free_and_given_back(self):
+        folder = self.small_disk("256m")
+        # What it would be by itself is two segments and a memtable, 33 MiB: with 48 MiB free only the setting refuses.
+        common = ("--segment-bytes", "16MiB", "--shards", "1", "--memtable-bytes", "1MiB")
+        server = self.server(*common, "--disk-reserve", "64MiB", data=os.path.join(folder, "data"))
+        client = self.client(server)
+
+        def put():
+            return client.request("PUT", "/pets/1", {"n": time.monotonic()})
+
+        self.assertEqual(put().status, 201)
+        # The second segment is prepared beside the first: only then is the free space at rest.
+        journal = pathlib.Path(server.data, "journal")
+        support.eventually(lambda: len(list(journal.glob("*.seg"))) == 2)
+        filler = os.path.join(folder, "filler")
+        free = shutil.disk_usage(folder).free
+        with open(filler, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free - (48 << 20))
+        answer = support.eventually(lambda: (lambda a: a if a.status == 503 else None)(put()))
+        self.assertIn("retry-after", answer.headers)
+        self.assertIn("disk", answer.json["detail"])
+        self.assertEqual(client.request("GET", "/pets/1").status, 200)
+        self.assertEqual(client.request("GET", "/pets").status, 200)
+        self.assertGreater(shutil.disk_usage(folder).free, 40 << 20)
+        os.unlink(filler)
+        support.eventually(lambda: put().status == 200)
+        self.assertEqual(server.stop(), 0)
 
 
 class Check(unittest.TestCase):
