@@ -259,6 +259,10 @@ class ClientsThatGo(support.ServerTest):
             self.assertEqual(self.read_when_there_is_memory(path).json["a"], text)
         support.eventually(lambda: self.memory_of_http() < 8 << 20)
 
+
+class SlowReaders(support.ServerTest):
+    """On a server of its own: what the clients above leave behind takes memory until it is thrown away."""
+
     def test_large_pipelined_answers_wait_for_a_slow_reader(self):
         for number in range(4):
             self.put(f"/pets/slow-{number}", {"n": number, "a": "x" * 300_000})
