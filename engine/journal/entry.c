@@ -42,7 +42,7 @@ static bool entry_sizes_fit(const struct entry *entry)
 
 enum status entry_encode(const struct entry *entry, struct writer *out)
 {
-    ASSERT(entry->kind >= ENTRY_PUT && entry->kind <= ENTRY_INTERNAL);
+    ASSERT(entry->kind >= ENTRY_PUT && entry->kind <= ENTRY_EVENT);
     ASSERT(entry->has_old_document || entry->old_document.size == 0);
     ASSERT(entry->idempotency_key.size == 0 ||
            entry->idempotency_body_hash.size == ENTRY_BODY_HASH_BYTES);
@@ -106,7 +106,7 @@ enum status entry_decode(struct bytes bytes, struct entry *out)
 /* False when kind, flags or a bound is one that entry_encode does not write. */
 static bool entry_is_sensible(const struct entry *entry, uint8_t flags)
 {
-    return entry->kind >= ENTRY_PUT && entry->kind <= ENTRY_INTERNAL && (flags & ~FLAGS_ALL) == 0 &&
+    return entry->kind >= ENTRY_PUT && entry->kind <= ENTRY_EVENT && (flags & ~FLAGS_ALL) == 0 &&
            (entry->has_old_document || entry->old_document.size == 0) &&
            entry->collection.size <= COLLECTION_NAME_BYTES_MAX && entry->id.size <= ID_BYTES_MAX;
 }
@@ -152,6 +152,22 @@ enum status entry_view(struct bytes bytes, struct entry *out)
 size_t entry_stored_size(const uint8_t *encoded)
 {
     return (size_t)ENTRY_HEADER_BYTES + get_u32(encoded + AT_PAYLOAD_SIZE);
+}
+
+uint64_t entry_stored_time_ms(const uint8_t *encoded)
+{
+    return get_u64(encoded + AT_TIME);
+}
+
+struct bytes entry_stored(const struct entry *entry)
+{
+    ASSERT(entry->collection.data != NULL);
+    const uint8_t *encoded =
+        entry->collection.data - ENTRY_PAYLOAD_FIXED_BYTES - ENTRY_HEADER_BYTES;
+    struct bytes bytes = bytes_of(encoded, entry_stored_size(encoded));
+    ASSERT(get_u64(encoded + AT_SEQUENCE) == entry->sequence);
+    ASSERT(bytes.size == entry_encoded_size(entry));
+    return bytes;
 }
 
 void entry_stamp(uint8_t *encoded, uint64_t sequence, uint64_t time_ms)

@@ -42,10 +42,10 @@
 #define ENTRY_BODY_HASH_BYTES     16
 
 enum entry_kind {
-    ENTRY_PUT = 1,    /* new_document is the record from now on */
-    ENTRY_DELETE = 2, /* the record is gone; version is the one it had */
-    ENTRY_INTERNAL =
-        3 /* no record: the journal's own, or a later issue's (consumer positions, rules) */
+    ENTRY_PUT = 1,      /* new_document is the record from now on */
+    ENTRY_DELETE = 2,   /* the record is gone; version is the one it had */
+    ENTRY_INTERNAL = 3, /* no record: the journal's own */
+    ENTRY_EVENT = 4     /* no record: a user's own event; new_document is it, id its UUIDv7 */
 };
 
 struct entry {
@@ -83,6 +83,10 @@ bool entry_is_whole(struct bytes bytes);
 /* Header and payload of the entry that begins at encoded, which has ENTRY_HEADER_BYTES at least;
  * not verified. */
 size_t entry_stored_size(const uint8_t *encoded);
+uint64_t entry_stored_time_ms(const uint8_t *encoded);
+/* The bytes that an entry from entry_decode, entry_view or a journal's reader views, header
+ * included. */
+struct bytes entry_stored(const struct entry *entry);
 void entry_stamp(uint8_t *encoded, uint64_t sequence, uint64_t time_ms);
 
 #endif

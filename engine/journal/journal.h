@@ -35,9 +35,11 @@
 #include "engine/journal/disk.h"
 #include "engine/journal/entry.h"
 #include "engine/journal/position.h"
+#include "engine/journal/recent.h"
 #include "engine/shard/executor.h"
 #include "engine/shard/mailbox.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/list.h"
 
 enum journal_durability {
     JOURNAL_SYNC,     /* complete when on stable storage */
@@ -55,6 +57,7 @@ struct journal_options {
     /* With less free space than this the journal is `refusing` with BUSY. */
     uint64_t disk_reserve_bytes;
     size_t batch_bytes_max; /* one write to the disk; twice this is taken as buffers */
+    uint64_t recent_bytes;  /* of the newest entries that stay in memory for followers; 64 MiB */
     size_t entry_bytes_max; /* 0: ENTRY_BYTES_MAX; tests with small segments say less */
     uint32_t shard_count;
     /* For tools: nothing is repaired or written, no commits are taken, and not only the tail but
@@ -140,6 +143,12 @@ struct journal_reader {
     struct journal_problem problem; /* filled when a call returned DAMAGED */
 };
 
+/* Keeps retention from passing a sequence. The caller's, zeroed, until it is unpinned. */
+struct journal_pin {
+    struct link link; /* the journal's */
+    uint64_t sequence;
+};
+
 struct journal;
 
 struct journal_vtable {
@@ -149,6 +158,11 @@ struct journal_vtable {
     bool (*idle)(const struct journal *journal);
     void (*retain)(struct journal *journal, uint64_t needed_from_sequence);
     enum status (*position_check)(const struct journal *journal, const struct position *position);
+    void (*oldest)(const struct journal *journal, struct position *out);
+    enum status (*pin)(struct journal *journal, uint64_t sequence, struct journal_pin *pin);
+    void (*unpin)(struct journal *journal, struct journal_pin *pin);
+    uint64_t (*bytes_behind)(const struct journal *journal, uint64_t sequence);
+    enum status (*find_time)(struct journal *journal, uint64_t time_ms, uint64_t *sequence_out);
     void (*statistics)(const struct journal *journal, struct journal_statistics *out);
     enum status (*reader_create)(struct journal *journal, uint64_t from_sequence,
                                  struct journal_reader **out);
@@ -170,6 +184,7 @@ struct journal {
     _Atomic bool read_only;        /* a write or a sync failed; only a restart ends it */
     _Atomic uint64_t queued_bytes; /* submitted and not yet complete, for admission */
     struct mailbox inbox;          /* on the way to the writer */
+    struct recent *recent;         /* the newest entries, for followers */
     struct waker quiet;            /* stands in for a waker that was not given */
     struct store_id store_id;
     uint64_t epoch; /* of this run; constant after open */
@@ -246,6 +261,41 @@ MUST_USE static inline enum status journal_position_check(const struct journal *
                                                           const struct position *position)
 {
     return journal->vtable->position_check(journal, position);
+}
+
+/* Any thread. The position from which a reader gets all that there still is: its next entry is the
+ * oldest that can be read. */
+static inline void journal_oldest(const struct journal *journal, struct position *out)
+{
+    journal->vtable->oldest(journal, out);
+}
+
+/* Any thread. OK: until journal_unpin, the entry `sequence` and all after it stay readable.
+ * POSITION_EXPIRED: it is gone already. */
+MUST_USE static inline enum status journal_pin(struct journal *journal, uint64_t sequence,
+                                               struct journal_pin *pin)
+{
+    return journal->vtable->pin(journal, sequence, pin);
+}
+
+static inline void journal_unpin(struct journal *journal, struct journal_pin *pin)
+{
+    journal->vtable->unpin(journal, pin);
+}
+
+/* Any thread. Bytes of the journal behind the entry `sequence` (its lag), to within a segment's
+ * mean entry. */
+static inline uint64_t journal_bytes_behind(const struct journal *journal, uint64_t sequence)
+{
+    return journal->vtable->bytes_behind(journal, sequence);
+}
+
+/* Blocking, for store threads. The first entry whose time is at least time_ms; committed + 1 when
+ * all are older. POSITION_EXPIRED: entries of that time may have been trimmed. */
+MUST_USE static inline enum status journal_find_time(struct journal *journal, uint64_t time_ms,
+                                                     uint64_t *sequence_out)
+{
+    return journal->vtable->find_time(journal, time_ms, sequence_out);
 }
 
 static inline void journal_statistics_read(const struct journal *journal,

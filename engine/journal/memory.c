@@ -13,6 +13,7 @@
 struct memory_entry {
     uint8_t *encoded;
     uint64_t epoch;
+    uint64_t bytes_through; /* of all entries up to this one */
 };
 
 struct memory_journal {
@@ -63,13 +64,17 @@ uint64_t journal_memory_append(struct journal *journal, struct bytes entry, uint
     }
     ASSERT(entry_stored_size(entry.data) == entry.size);
     memcpy(copy, entry.data, entry.size);
-    *place = (struct memory_entry){.encoded = copy, .epoch = journal->epoch};
+    memory->bytes += entry.size;
+    *place = (struct memory_entry){
+        .encoded = copy, .epoch = journal->epoch, .bytes_through = memory->bytes};
     memory->last_sequence++;
     if (memory->last_time_ms < wall_ms) {
         memory->last_time_ms = wall_ms;
     }
     entry_stamp(copy, memory->last_sequence, memory->last_time_ms);
-    memory->bytes += entry.size;
+    /* Without memory followers read it with a reader. */
+    recent_append(journal->recent, journal->epoch, memory->last_sequence, 1,
+                  bytes_of(copy, entry.size));
     return memory->last_time_ms;
 }
 
@@ -155,6 +160,67 @@ static enum status memory_position_check(const struct journal *journal,
     return position->sequence <= journal_committed(journal) ? STATUS_OK : STATUS_INVALID;
 }
 
+/* Nothing is ever trimmed: all is readable from the beginning. */
+static void memory_oldest(const struct journal *journal, struct position *out)
+{
+    *out = (struct position){.store_id = journal->store_id, .epoch = journal->epoch};
+}
+
+static enum status memory_pin(struct journal *journal, uint64_t sequence, struct journal_pin *pin)
+{
+    (void)journal;
+    link_init(&pin->link);
+    pin->sequence = sequence;
+    return STATUS_OK;
+}
+
+static void memory_unpin(struct journal *journal, struct journal_pin *pin)
+{
+    (void)journal;
+    pin->sequence = 0;
+}
+
+static const struct memory_entry *memory_entry_at(const struct memory_journal *memory,
+                                                  uint64_t sequence)
+{
+    ASSERT(sequence >= 1 && sequence <= journal_committed(&memory->base));
+    uint64_t index = sequence - 1;
+    const struct memory_entry *entry =
+        &memory->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
+    ASSERT(entry->encoded != NULL);
+    return entry;
+}
+
+static uint64_t memory_bytes_behind(const struct journal *journal, uint64_t sequence)
+{
+    const struct memory_journal *memory = CONTAINER_OF(journal, struct memory_journal, base);
+    uint64_t committed = journal_committed(journal);
+    if (sequence >= committed) {
+        return 0;
+    }
+    uint64_t before = sequence == 0 ? 0 : memory_entry_at(memory, sequence)->bytes_through;
+    return memory_entry_at(memory, committed)->bytes_through - before;
+}
+
+/* Times never fall, so the place is found by halving. */
+static enum status memory_find_time(struct journal *journal, uint64_t time_ms,
+                                    uint64_t *sequence_out)
+{
+    const struct memory_journal *memory = memory_of(journal);
+    uint64_t low = 1;
+    uint64_t high = journal_committed(journal) + 1;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (entry_stored_time_ms(memory_entry_at(memory, middle)->encoded) < time_ms) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *sequence_out = low;
+    return STATUS_OK;
+}
+
 static void memory_statistics(const struct journal *journal, struct journal_statistics *out)
 {
     const struct memory_journal *memory = CONTAINER_OF(journal, struct memory_journal, base);
@@ -186,10 +252,7 @@ enum status journal_memory_reader_next(struct journal_reader *base, struct entry
     if (reader->next_sequence > journal_committed(&memory->base)) {
         return STATUS_NOT_FOUND;
     }
-    uint64_t index = reader->next_sequence - 1;
-    const struct memory_entry *entry =
-        &memory->chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES];
-    ASSERT(entry->encoded != NULL);
+    const struct memory_entry *entry = memory_entry_at(memory, reader->next_sequence);
     reader->next_sequence++;
     size_t size = entry_stored_size(entry->encoded);
     enum status status = entry_decode(bytes_of(entry->encoded, size), entry_out);
@@ -206,6 +269,7 @@ static void memory_close(struct journal *journal)
 {
     struct memory_journal *memory = memory_of(journal);
     ASSERT(memory_idle(journal));
+    recent_destroy(&journal->recent);
     for (uint32_t chunk = 0; chunk < CHUNKS_MAX && memory->chunks[chunk] != NULL; chunk++) {
         for (uint32_t i = 0; i < CHUNK_ENTRIES; i++) {
             free(memory->chunks[chunk][i].encoded);
@@ -222,6 +286,11 @@ static const struct journal_vtable memory_vtable = {
     .idle = memory_idle,
     .retain = memory_retain,
     .position_check = memory_position_check,
+    .oldest = memory_oldest,
+    .pin = memory_pin,
+    .unpin = memory_unpin,
+    .bytes_behind = memory_bytes_behind,
+    .find_time = memory_find_time,
     .statistics = memory_statistics,
     .reader_create = memory_reader_create,
     .reader_next = journal_memory_reader_next,
@@ -239,6 +308,12 @@ enum status journal_memory_open(const struct journal_options *options, struct jo
     journal_base_init(&memory->base, &memory_vtable, options->waker);
     memory->base.store_id = options->new_store_id;
     memory->base.epoch = 1;
+    enum status status = recent_create(options->recent_bytes, &memory->base.recent);
+    if (status != STATUS_OK) {
+        free(memory);
+        return status;
+    }
+    recent_start(memory->base.recent, 1);
     *out = &memory->base;
     return STATUS_OK;
 }

@@ -25,6 +25,14 @@
 
 #include "engine/journal/segment_view.h"
 
+/* Of a segment, so that a reader need not walk to its place from the beginning. */
+#define SEGMENT_HINTS 32
+
+struct segment_hint {
+    uint64_t sequence; /* the first of the batch at offset; 0: not known yet */
+    uint64_t offset;
+};
+
 struct segment_info {
     uint64_t number;
     uint64_t epoch;
@@ -33,7 +41,10 @@ struct segment_info {
     uint64_t durable_through;
     uint64_t previous_checksum;
     uint64_t file_bytes;
-    uint32_t pins; /* readers that are reading it now */
+    uint64_t used_bytes; /* 0: not known, about file_bytes; of the active one see active_bytes */
+    uint32_t pins;       /* readers that are reading it now */
+    /* One for each part of the file; learned by whoever comes by. */
+    struct segment_hint hints[SEGMENT_HINTS];
 };
 
 struct recovery_options {

@@ -117,6 +117,7 @@ void journal_segments_abandon(struct journal *journal)
     }
     free(segments->header_block);
     free(segments->table);
+    recent_destroy(&segments->base.recent);
     pthread_mutex_destroy(&segments->table_lock);
     free(segments);
 }
@@ -141,6 +142,11 @@ static const struct journal_vtable segments_vtable = {
     .idle = segments_idle,
     .retain = segments_retain,
     .position_check = segments_position_check,
+    .oldest = segments_oldest,
+    .pin = segments_pin,
+    .unpin = segments_unpin,
+    .bytes_behind = segments_bytes_behind,
+    .find_time = segments_find_time,
     .statistics = segments_statistics,
     .reader_create = segments_reader_create,
     .reader_next = segments_reader_next,
@@ -188,12 +194,14 @@ static void segments_begin(struct segments *segments, struct recovery *recovery,
     segments->last_time_ms = recovery->last_time_ms;
     segments->active_file = active->file;
     segments->active_offset = active->offset;
+    atomic_store(&segments->active_bytes, active->offset);
     segments->chain_checksum = active->checksum;
     segments->header = active->header;
     base->store_id = active->header.store.id;
     base->epoch = active->header.epoch;
     atomic_store(&base->committed, recovery->last_sequence);
     atomic_store(&base->durable, recovery->last_sequence);
+    recent_start(base->recent, segments->next_sequence);
     if (active->file >= 0) {
         segments->active_seed =
             batch_seed(&active->header.store, active->header.number, active->header.epoch);
@@ -231,6 +239,11 @@ static struct segments *segments_new(const struct journal_options *options)
         free(segments);
         return NULL;
     }
+    if (recent_create(options->recent_bytes, &segments->base.recent) != STATUS_OK) {
+        pthread_mutex_destroy(&segments->table_lock);
+        free(segments);
+        return NULL;
+    }
     segments->options = *options;
     segments->disk = options->disk;
     journal_base_init(&segments->base, &segments_vtable, options->waker);
@@ -239,6 +252,7 @@ static struct segments *segments_new(const struct journal_options *options)
     segments->retired_file = -1;
     segments->next_file = -1;
     segments->sync_due_ns = UINT64_MAX;
+    link_init(&segments->pins);
     return segments;
 }
 

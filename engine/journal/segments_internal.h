@@ -1,6 +1,12 @@
 /*
  * segments_internal.h: the state of a journal of segment files, for the files segments*.c.
  *
+ *     segments.c          opening, closing, the step
+ *     segments_write.c    commits and syncs
+ *     segments_upkeep.c   the table of segments, retention, files made and removed
+ *     segments_places.c   pins, and where in the journal a sequence or a time is
+ *     segments_reader.c   reading
+ *
  * A batch on its way (all on the writer's thread):
  *
  *     inbox -> gather: copied into batches[gathering], sequence and time given
@@ -101,6 +107,7 @@ struct segments {
     uint64_t active_offset;
     uint64_t active_seed;
     uint64_t chain_checksum;
+    uint64_t hint_due;            /* the offset from which another hint is noted */
     struct segment_header header; /* of the active segment */
     int previous_file;            /* not yet synced; -1: none */
     int retired_file;             /* to be closed by the next upkeep; -1: none */
@@ -132,8 +139,10 @@ struct segments {
     /* Shared. */
     struct segments_counters counters;
     _Atomic uint64_t needed_from;
-    pthread_mutex_t table_lock; /* held for look-ups and single changes only */
-    struct segment_info *table; /* oldest first; the last is the active one */
+    _Atomic uint64_t active_bytes; /* used of the active segment */
+    pthread_mutex_t table_lock;    /* held for look-ups and single changes only */
+    struct link pins;              /* struct journal_pin; under table_lock */
+    struct segment_info *table;    /* oldest first; the last is the active one */
     uint32_t table_count;
     uint32_t table_capacity;
 };
@@ -162,6 +171,20 @@ uint64_t segments_upkeep_due(const struct segments *segments);
 /* The file is no longer written; the next job closes it. */
 void segments_retire(struct segments *segments, int file);
 MUST_USE bool segments_table_append(struct segments *segments, const struct segment_info *info);
+
+/* segments_places.c */
+void segments_oldest(const struct journal *journal, struct position *out);
+enum status segments_pin(struct journal *journal, uint64_t sequence, struct journal_pin *pin);
+void segments_unpin(struct journal *journal, struct journal_pin *pin);
+/* What retention may not pass: the lowest pinned sequence; UINT64_MAX: none. Under table_lock. */
+uint64_t segments_pinned_from(const struct segments *segments);
+uint64_t segments_bytes_behind(const struct journal *journal, uint64_t sequence);
+enum status segments_find_time(struct journal *journal, uint64_t time_ms, uint64_t *sequence_out);
+/* A batch of that segment begins there. Any thread. */
+void segments_hint_add(struct segments *segments, uint64_t number, uint64_t sequence,
+                       uint64_t offset);
+/* The last known batch at or before the sequence, else the segment's first. */
+struct segment_hint segment_hint_for(const struct segment_info *info, uint64_t sequence);
 
 /* segments_reader.c */
 enum status segments_reader_create(struct journal *journal, uint64_t from_sequence,

@@ -18,6 +18,7 @@ struct segments_reader {
     uint64_t offset;          /* of the next batch in it */
     uint64_t offset_sequence; /* its first sequence */
     uint64_t seen_committed;  /* when the view's buffer was filled */
+    uint64_t hint_due;        /* the offset from which it notes another hint */
     /* Entries of the current batch that are still to come. */
     struct reader entries;
     uint32_t entries_left;
@@ -100,7 +101,7 @@ static enum status reader_failed(struct segments_reader *reader, enum status sta
     return journal_problem_set(&reader->base.problem, status, name, reader->offset, text);
 }
 
-/* Goes to the segment's first batch, unless the reader is in this segment already. */
+/* Goes to a batch at or before the next sequence, unless the reader is in this segment already. */
 static enum status reader_enter(struct segments_reader *reader, const struct segment_info *info)
 {
     if (reader->view.file >= 0 && reader->view.number == info->number) {
@@ -108,9 +109,21 @@ static enum status reader_enter(struct segments_reader *reader, const struct seg
     }
     enum status status = segment_view_open(&reader->view, reader->segments->disk, info->number);
     reader->view.store = reader->segments->header.store;
-    reader->offset = SEGMENT_HEADER_BYTES;
-    reader->offset_sequence = info->first_sequence;
+    struct segment_hint hint = segment_hint_for(info, reader->next_sequence);
+    reader->offset = hint.offset;
+    reader->offset_sequence = hint.sequence;
+    reader->hint_due = hint.offset + info->file_bytes / SEGMENT_HINTS;
     return status;
+}
+
+/* Whoever begins in this segment after this reader walks less. */
+static void reader_note_hint(struct segments_reader *reader, const struct batch_header *header)
+{
+    if (reader->offset >= reader->hint_due && header->count > 0) {
+        segments_hint_add(reader->segments, reader->view.number, header->first_sequence,
+                          reader->offset);
+        reader->hint_due = reader->offset + reader->view.file_bytes / SEGMENT_HINTS;
+    }
 }
 
 /* Moves to the batch that holds next_sequence, and verifies it. The segment is pinned. */
@@ -147,6 +160,7 @@ static enum status reader_find(struct segments_reader *reader)
         if (status != STATUS_OK) {
             return reader_failed(reader, status, "the segment cannot be read");
         }
+        reader_note_hint(reader, &header);
         reader->offset += header.stored_bytes;
         reader->offset_sequence += header.count;
         if (reader->entries_left > 0) {

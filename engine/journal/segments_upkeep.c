@@ -24,17 +24,20 @@ bool segments_table_append(struct segments *segments, const struct segment_info 
         }
     }
     if (appended) {
+        segments->table[segments->table_count - 1].used_bytes = segments->active_offset;
         segments->table[segments->table_count++] = *info;
     }
     pthread_mutex_unlock(&segments->table_lock);
     return appended;
 }
 
-/* How many of the oldest segments nobody needs: below what the stores need, outside retention, not
- * being read. The active one always stays. */
+/* How many of the oldest segments nobody needs: below what the stores need and what is pinned,
+ * outside retention, not being read. The active one always stays. */
 static uint32_t table_unneeded(const struct segments *segments)
 {
     uint64_t needed_from = atomic_load_explicit(&segments->needed_from, memory_order_acquire);
+    uint64_t pinned_from = segments_pinned_from(segments);
+    needed_from = pinned_from < needed_from ? pinned_from : needed_from;
     uint64_t total_bytes = 0;
     for (uint32_t i = 0; i < segments->table_count; i++) {
         total_bytes += segments->table[i].file_bytes;

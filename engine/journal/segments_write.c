@@ -163,6 +163,15 @@ static void fail(struct segments *segments)
     }
 }
 
+/* For readers that begin in the middle of the segment. */
+static void note_hint(struct segments *segments, uint64_t sequence, uint64_t offset)
+{
+    if (offset >= segments->hint_due) {
+        segments_hint_add(segments, segments->header.number, sequence, offset);
+        segments->hint_due = offset + segments->header.segment_bytes / SEGMENT_HINTS;
+    }
+}
+
 static void batch_committed(struct segments *segments, struct segment_batch *batch)
 {
     ASSERT(batch->count > 0);
@@ -183,6 +192,11 @@ static void batch_committed(struct segments *segments, struct segment_batch *bat
                segments->sync_due_ns == UINT64_MAX) {
         segments->sync_due_ns = segments->now_ns + segments->options.interval_ns;
     }
+    /* Without memory followers read it from the file. */
+    recent_append(base->recent, base->epoch, batch->first_sequence, batch->count,
+                  bytes_of(batch->data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES));
+    note_hint(segments, batch->first_sequence, segments->write.operation.offset);
+    atomic_store_explicit(&segments->active_bytes, segments->active_offset, memory_order_relaxed);
     atomic_store_explicit(&base->committed, last, memory_order_release);
     counter_add(&segments->counters.entries, batch->count);
     counter_add(&segments->counters.batches, 1);
@@ -269,6 +283,8 @@ static void roll_finish(struct segments *segments)
     }
     segments->active_file = segments->next_file;
     segments->active_offset = SEGMENT_HEADER_BYTES;
+    atomic_store_explicit(&segments->active_bytes, segments->active_offset, memory_order_relaxed);
+    segments->hint_due = 0;
     segments->active_seed = batch_seed(&header->store, header->number, header->epoch);
     segments->next_file = -1;
     segments->next = NEXT_NONE;

@@ -242,3 +242,27 @@ bool collection_index_value(const struct collection *collection, uint32_t index,
     return document.size > 0 && document_find(document, collection->indexes[index], &value) &&
            document_index_text(value, out);
 }
+
+/* ---- the server's own ---- */
+
+void collection_internal_fill(struct collection *out, uint16_t first_number)
+{
+    static const char *const names[COLLECTION_INTERNAL_COUNT] = {
+        [COLLECTION_RULES] = "_rules",         [COLLECTION_RULE_STATES] = "_rule_states",
+        [COLLECTION_PARKED] = "_parked",       [COLLECTION_DEAD_LETTERS] = "_dead_letters",
+        [COLLECTION_CONSUMERS] = "_consumers",
+    };
+    ASSERT(out != NULL);
+    ASSERT(first_number <= COLLECTION_COUNT_MAX);
+    for (uint32_t i = 0; i < COLLECTION_INTERNAL_COUNT; i++) {
+        ASSERT(!collection_name_valid(bytes_of_text(names[i])));
+        out[i] = (struct collection){
+            .number = (uint16_t)(first_number + i),
+            .name = bytes_of_text(names[i]),
+            .singular = bytes_of_text(names[i]),
+            /* Who follows the rules must learn which rule went. */
+            .old_images = i == COLLECTION_RULES,
+            .internal = true,
+        };
+    }
+}

@@ -43,6 +43,7 @@ struct collection {
     struct bytes singular; /* "Product", for messages */
     bool cached;           /* cache: off makes it false */
     bool old_images;       /* entries carry the old document */
+    bool internal;         /* the server's own: no route leads to it, no subscriber sees it */
     struct collection_ttl ttl;
     struct bytes indexes[INDEX_COUNT_MAX]; /* names of indexed top-level fields */
     uint32_t index_count;
@@ -52,6 +53,26 @@ struct collection {
         kept[4]; /* server-kept members: a PUT cannot set them and does not lose them ("images") */
     uint32_t kept_count;
 };
+
+/*
+ * The server's own records, in the journal like any other: they survive what records survive. Their
+ * names begin with '_', which no name of a user's does; they stand behind the user's collections in
+ * the engine's table.
+ */
+enum collection_internal {
+    COLLECTION_RULES,        /* by name: the rule as it was put */
+    COLLECTION_RULE_STATES,  /* by the rule's name: how far it is, whether it is disabled */
+    COLLECTION_PARKED,       /* rule 01 record 01 event: changes that wait for another try */
+    COLLECTION_DEAD_LETTERS, /* the same: changes that were given up, and why */
+    COLLECTION_CONSUMERS,    /* by name: the consumer and its acknowledged positions */
+    COLLECTION_INTERNAL_COUNT
+};
+
+/* The user's and the server's own, in one engine. */
+#define COLLECTION_ALL_COUNT_MAX (COLLECTION_COUNT_MAX + COLLECTION_INTERNAL_COUNT)
+
+/* Fills COLLECTION_INTERNAL_COUNT collections whose numbers begin at first_number. */
+void collection_internal_fill(struct collection *out, uint16_t first_number);
 
 /* Why a document is refused, in plain words, for the problem's detail. */
 struct detail {

@@ -129,6 +129,7 @@ void evaluate_write(struct request *request, const struct evaluate_state *state,
         break;
     case REQUEST_GET:
     case REQUEST_LIST:
+    case REQUEST_EVENT:
         UNREACHABLE();
     }
     evaluate_document(request, state, document, scratch, result);

@@ -57,7 +57,7 @@ struct gather {
 
 uint32_t generation_of_collection(const struct collection *collection)
 {
-    static_assert(GENERATION_COUNT >= COLLECTION_COUNT_MAX, "a counter for each collection");
+    static_assert(GENERATION_COUNT >= COLLECTION_ALL_COUNT_MAX, "a counter for each collection");
     return collection->number;
 }
 
@@ -66,7 +66,7 @@ uint32_t generation_of_index(const struct collection *collection, struct bytes f
 {
     uint64_t seed = ((uint64_t)collection->number << 32) ^ XXH3_64bits(field.data, field.size);
     uint64_t hash = XXH3_64bits_withSeed(value.data, value.size, seed);
-    return COLLECTION_COUNT_MAX + (uint32_t)(hash % GENERATION_INDEX_BUCKETS);
+    return COLLECTION_ALL_COUNT_MAX + (uint32_t)(hash % GENERATION_INDEX_BUCKETS);
 }
 
 static uint32_t generation_of_request(const struct request *request)

@@ -28,7 +28,10 @@ enum request_kind {
     REQUEST_PUT,
     REQUEST_PATCH,
     REQUEST_DELETE,
-    REQUEST_LIST
+    REQUEST_LIST,
+    /* A user's own event into the journal: `document` is it; collection is NULL. The engine makes
+     * its id (new_id). */
+    REQUEST_EVENT
 };
 
 /* One entity tag that this server could have made. */
@@ -99,7 +102,8 @@ struct request {
     uint64_t version;
     uint64_t made_at_ms; /* when the cached answer was made (wall clock) */
     uint64_t ttl_ns;     /* left in the cache; 0 when not cached */
-    struct bytes answer; /* JSON of the record, or of the page */
+    /* JSON of the record, or of the page. GET of an internal collection: the same. */
+    struct bytes answer;
     /* the last id of a page after which there is more; empty: no more; inside answer's memory */
     struct bytes list_next;
     struct bytes new_id; /* CREATE: 36 characters, in new_id_text */

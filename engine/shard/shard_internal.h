@@ -53,7 +53,7 @@
 /* Collections have their own counters; values of indexes share hashed ones, so a write may end a
  * few pages too many. */
 #define GENERATION_INDEX_BUCKETS 4096
-#define GENERATION_COUNT         (COLLECTION_COUNT_MAX + GENERATION_INDEX_BUCKETS)
+#define GENERATION_COUNT         (COLLECTION_ALL_COUNT_MAX + GENERATION_INDEX_BUCKETS)
 
 #define RECORD_KEY_BYTES_MAX (COLLECTION_NAME_BYTES_MAX + 1 + ID_BYTES_MAX)
 /* "\x02" then principal, path and key. */

@@ -69,7 +69,7 @@ void fold_deinit(struct fold *fold)
 
 enum status fold_entry(struct fold *fold, const struct entry *entry)
 {
-    if (entry->kind == ENTRY_INTERNAL) {
+    if (entry->kind != ENTRY_PUT && entry->kind != ENTRY_DELETE) {
         return STATUS_OK;
     }
     if (fold->used * 2 >= fold->slot_count) {

@@ -280,6 +280,8 @@ static void op_draw(struct sim *sim, struct op *op)
     case REQUEST_LIST:
         list_draw(sim, op);
         break;
+    case REQUEST_EVENT:
+        UNREACHABLE();
     }
 }
 

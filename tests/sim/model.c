@@ -735,5 +735,7 @@ void model_answer(struct sim *sim, struct op *op)
     case REQUEST_DELETE:
         answer_write(sim, op);
         break;
+    case REQUEST_EVENT:
+        UNREACHABLE();
     }
 }

@@ -169,6 +169,33 @@ static enum status faulty_position_check(const struct journal *journal,
                                                                      : STATUS_POSITION_EXPIRED;
 }
 
+static void faulty_oldest(const struct journal *journal, struct position *out)
+{
+    *out = (struct position){.store_id = journal->store_id, .epoch = journal->epoch};
+}
+
+static enum status faulty_pin(struct journal *journal, uint64_t sequence, struct journal_pin *pin)
+{
+    return journal_pin(faulty_of(journal)->memory, sequence, pin);
+}
+
+static void faulty_unpin(struct journal *journal, struct journal_pin *pin)
+{
+    journal_unpin(faulty_of(journal)->memory, pin);
+}
+
+static uint64_t faulty_bytes_behind(const struct journal *journal, uint64_t sequence)
+{
+    const struct faulty_journal *faulty = CONTAINER_OF(journal, struct faulty_journal, base);
+    return journal_bytes_behind(faulty->memory, sequence);
+}
+
+static enum status faulty_find_time(struct journal *journal, uint64_t time_ms,
+                                    uint64_t *sequence_out)
+{
+    return journal_find_time(faulty_of(journal)->memory, time_ms, sequence_out);
+}
+
 static void faulty_statistics(const struct journal *journal, struct journal_statistics *out)
 {
     const struct faulty_journal *faulty = CONTAINER_OF(journal, struct faulty_journal, base);
@@ -230,6 +257,11 @@ static const struct journal_vtable faulty_vtable = {
     .idle = faulty_idle,
     .retain = faulty_retain,
     .position_check = faulty_position_check,
+    .oldest = faulty_oldest,
+    .pin = faulty_pin,
+    .unpin = faulty_unpin,
+    .bytes_behind = faulty_bytes_behind,
+    .find_time = faulty_find_time,
     .statistics = faulty_statistics,
     .reader_create = faulty_reader_create,
     .reader_next = faulty_reader_next,
@@ -247,6 +279,7 @@ struct journal *faulty_journal_create(const struct journal_options *options,
     journal_base_init(&faulty->base, &faulty_vtable, options->waker);
     faulty->base.store_id = options->new_store_id;
     faulty->base.epoch = 1;
+    faulty->base.recent = faulty->memory->recent;
     faulty->faults = *faults;
     faulty->random = faults->seed;
     faulty->due_ns = UINT64_MAX;
