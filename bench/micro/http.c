@@ -124,6 +124,7 @@ static const struct transport transport = {
     .send = send_pieces,
     .send_stop = ignore,
     .shut_write = ignore,
+    .limit = ignore,
     .close = ignore,
 };
 

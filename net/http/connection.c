@@ -224,7 +224,9 @@ static void settle_send(struct http_connection *connection)
     size_t count = output_pieces(connection, pieces, SEND_VECTORS_MAX);
     ASSERT(count > 0);
     connection->sending = true;
-    connection->send_deadline_ns = server->now_ns + server->options.send_timeout_ns;
+    connection->send_deadline_ns = connection->stream_count > 0
+                                       ? UINT64_MAX
+                                       : server->now_ns + server->options.send_timeout_ns;
     server->transport->send(connection, pieces, count);
 }
 
@@ -303,6 +305,7 @@ void connection_settle(struct http_connection *connection)
     }
     settle_open(connection);
     settle_continue(connection);
+    stream_settle(connection);
     settle_last(connection);
     settle_send(connection);
     settle_receive(connection);

@@ -6,6 +6,7 @@
  *     connection.c  the life of a connection: what to do after each event
  *     input.c       bytes to requests
  *     exchange.c    arenas and answers
+ *     stream.c      answers without an end that is known
  *     output.c      answers to bytes that wait to be sent
  *     timer.c       deadlines
  *
@@ -58,6 +59,15 @@
 #define CONNECTIONS_OVER_MAX 64
 #define ACCEPT_RETRY_NS      100000000ull
 #define SETTLE_ROUNDS_MAX    8
+/* A stream that memory was refused to, though it has nothing unsent, tries again after this. */
+#define STREAM_RETRY_NS 100000000ull
+/* What the kernel takes for a client that reads slowly; it doubles the figure for its own books. */
+#define STREAM_SOCKET_BYTES (64 << 10)
+/* When a client of a stream that says nothing is asked whether it is there, how often, and how
+ * often in vain. */
+#define STREAM_PROBE_IDLE_S     60
+#define STREAM_PROBE_INTERVAL_S 15
+#define STREAM_PROBES_MAX       4
 
 #define WHEEL_SLOT_COUNT 512
 #define WHEEL_TICK_SHIFT 27 /* 134 ms */
@@ -68,9 +78,10 @@ struct chunk {
     const uint8_t *data; /* memory, or somebody else's */
     size_t capacity;     /* of memory; 0: data is somebody else's */
     size_t size;         /* filled */
+    bool of_stream;      /* counts in the server's stream_bytes */
     void (*release)(void *owner);
     void *owner;
-    uint8_t memory[];
+    _Alignas(16) uint8_t memory[];
 };
 
 struct exchange {
@@ -83,6 +94,10 @@ struct exchange {
     bool has_room;  /* between http_answer_begin and http_answer_end */
     bool room_sent; /* the room is in the connection's output */
     bool held;      /* body counts as the server's memory */
+    bool streaming; /* from http_stream_begin to http_stream_end */
+    bool started;   /* a stream's head is in the connection's output */
+    bool chunked;
+    bool told_drain;
     uint8_t *room;
     size_t room_size;
     /* An answer that waits for earlier ones. */
@@ -90,6 +105,12 @@ struct exchange {
     struct bytes body;
     void (*release)(void *owner);
     void *owner;
+    /* A stream. */
+    struct link stream; /* in the server's streams, or in its gone ones */
+    const struct http_stream_events *events;
+    void *events_context;
+    size_t wanted; /* a piece of that size was refused; 0: none */
+    uint64_t written;
     /* The arena: inline memory first, then blocks. */
     struct chunk *blocks;
     size_t arena_bytes;
@@ -147,6 +168,7 @@ struct http_connection {
     bool awaits_turn;  /* the next request is of the other kind: it waits until they are done */
     uint8_t blank_lines;
     uint32_t exchange_count;
+    uint32_t stream_count;     /* of the exchanges */
     struct queue exchanges;    /* in the order of their requests */
     uint64_t deadline_ns;      /* of timer_kind */
     uint64_t send_deadline_ns; /* while sending */
@@ -167,6 +189,8 @@ struct transport {
     void (*send)(struct http_connection *connection, const struct iovec *pieces, size_t count);
     void (*send_stop)(struct http_connection *connection);
     void (*shut_write)(struct http_connection *connection);
+    /* The socket of a stream: little memory in the kernel, and probes whether the client lives. */
+    void (*limit)(struct http_connection *connection);
     void (*close)(struct http_connection *connection);
 };
 
@@ -192,12 +216,17 @@ struct http_server {
     uint64_t unanswered;
     uint64_t memory_bytes;
     uint64_t accept_retry_ns;
+    uint64_t stream_bytes;    /* capacity of the chunks that hold what streams have written */
+    uint64_t stream_retry_ns; /* a stream waits for memory that others hold; 0: none */
     uint32_t connection_count;
     uint32_t over_count;
     bool draining;
     bool accept_due; /* a listener must be armed again */
+    bool event_run;  /* in this step */
     struct link connections;
     struct link touched;
+    struct link streams;
+    struct link streams_gone; /* their connections are; `closed` has not run */
     struct exchange *free_exchanges;
     uint32_t free_exchange_count;
     struct chunk *free_chunks;
@@ -278,13 +307,45 @@ struct exchange *exchange_acquire(struct http_server *server); /* NULL: no memor
 void exchange_release(struct exchange *exchange);
 /* The connection goes: answers that wait are dropped, the others when they are given. */
 void exchanges_detach(struct http_connection *connection);
+/* For stream.c: the answer has found its place; the first exchange of a connection has its answer
+ * in the output; answers behind it that are ready. */
+void exchange_answered(struct exchange *exchange, uint64_t size, uint16_t status);
+void exchange_first_finish(struct http_connection *connection);
+void exchanges_flush(struct http_connection *connection);
+static inline struct exchange *exchange_of(struct http_exchange *public)
+{
+    return CONTAINER_OF(public, struct exchange, public);
+}
+static inline bool exchange_is_first(const struct exchange *exchange)
+{
+    return exchange->connection != NULL &&
+           exchange->connection->exchanges.first == &exchange->order;
+}
+
+/* ---- stream.c ---- */
+
+/* A stream's turn has come: its head goes out, and if it has ended already its end. NO_MEMORY: the
+ * connection cannot go on. */
+MUST_USE enum status stream_start(struct exchange *exchange);
+/* The connection goes; `closed` runs later. */
+void stream_detach(struct exchange *exchange);
+/* Says so if the connection's stream has room again. */
+void stream_settle(struct http_connection *connection);
+/* The events that wait: of the drain, and of connections that are gone. */
+void streams_run(struct http_server *server);
+/* The server goes: streams that nobody has ended are closed. */
+void streams_close(struct http_server *server);
 
 /* ---- output.c ---- */
 
 struct chunk *chunk_acquire(struct http_server *server, size_t size, enum memory_use use);
+/* Counts in stream_bytes. Only while half of the budget is free, so that clients that do not read
+ * keep no request out. Within HTTP_STREAMS_BYTES it has CHUNK_BYTES at least. */
+struct chunk *chunk_acquire_stream(struct http_server *server, size_t size);
 void chunk_release(struct http_server *server, struct chunk *chunk);
 /* Room at the end of the output, which output_commit then counts; NULL: no memory. */
 uint8_t *output_room(struct http_connection *connection, size_t size);
+uint8_t *output_stream_room(struct http_connection *connection, size_t size);
 void output_commit(struct http_connection *connection, size_t size);
 MUST_USE enum status output_copy(struct http_connection *connection, struct bytes bytes);
 /* release is called when bytes are no longer needed, also on failure. */

@@ -13,11 +13,6 @@
 static_assert(offsetof(struct exchange, public) == 0, "handlers see the first member");
 static_assert(EXCHANGE_INLINE_BYTES % ARENA_ALIGNMENT == 0, "blocks begin aligned");
 
-static struct exchange *exchange_of(struct http_exchange *public)
-{
-    return CONTAINER_OF(public, struct exchange, public);
-}
-
 /* ---- life ---- */
 
 struct exchange *exchange_acquire(struct http_server *server)
@@ -117,12 +112,6 @@ struct bytes http_keep(struct http_exchange *public, struct bytes bytes)
 
 /* ---- answers ---- */
 
-static bool is_first(const struct exchange *exchange)
-{
-    return exchange->connection != NULL &&
-           exchange->connection->exchanges.first == &exchange->order;
-}
-
 static void body_release(struct exchange *exchange)
 {
     if (exchange->release != NULL) {
@@ -141,6 +130,9 @@ void exchanges_detach(struct http_connection *connection)
     for (struct queue_link *link = queue_pop(&connection->exchanges); link != NULL;
          link = queue_pop(&connection->exchanges)) {
         struct exchange *exchange = CONTAINER_OF(link, struct exchange, order);
+        if (exchange->streaming) {
+            stream_detach(exchange);
+        }
         exchange->connection = NULL;
         connection->exchange_count--;
         if (exchange->answered) {
@@ -153,7 +145,7 @@ void exchanges_detach(struct http_connection *connection)
 
 /* The first exchange has its answer in the output: it goes, and with it the connection if it was to
  * be the last. */
-static void first_finish(struct http_connection *connection)
+void exchange_first_finish(struct http_connection *connection)
 {
     struct exchange *exchange =
         CONTAINER_OF(queue_pop(&connection->exchanges), struct exchange, order);
@@ -194,30 +186,36 @@ static enum status answer_write(struct exchange *exchange)
 }
 
 /* All answers that are ready and have only ready ones before them. */
-static void answers_flush(struct http_connection *connection)
+void exchanges_flush(struct http_connection *connection)
 {
     while (connection->exchanges.first != NULL) {
         struct exchange *exchange =
             CONTAINER_OF(connection->exchanges.first, struct exchange, order);
+        bool is_stream = exchange->events != NULL;
+        if (is_stream && !exchange->started && stream_start(exchange) != STATUS_OK) {
+            connection_abort(connection);
+            return;
+        }
         if (!exchange->answered) {
             return;
         }
-        if (answer_write(exchange) != STATUS_OK) {
+        if (!is_stream && answer_write(exchange) != STATUS_OK) {
             connection_abort(connection); /* half an answer cannot be taken back */
             return;
         }
-        first_finish(connection);
+        exchange_first_finish(connection);
     }
 }
 
-/* Common to both variants, when the answer has found its place. */
-static void answer_given(struct exchange *exchange, size_t size, uint16_t status)
+/* Common to all variants, when the answer has found its place. */
+void exchange_answered(struct exchange *exchange, uint64_t size, uint16_t status)
 {
     struct http_server *server = exchange->server;
     ASSERT(!exchange->answered && server->unanswered > 0);
+    ASSERT(!exchange->streaming);
     exchange->answered = true;
     exchange->public.status = status;
-    exchange->public.answer_bytes = (uint32_t)size;
+    exchange->public.answer_bytes = size;
     server->unanswered--;
     if (server->options.finished != NULL) {
         server->options.finished(server->options.context, &exchange->public, server->now_ns);
@@ -235,10 +233,11 @@ uint8_t *http_answer_begin(struct http_exchange *public, size_t size_max)
 {
     struct exchange *exchange = exchange_of(public);
     ASSERT(!exchange->answered && !exchange->has_room);
+    ASSERT(!exchange->streaming);
     if (size_max > ROOM_BYTES_MAX) {
         return NULL;
     }
-    exchange->room_sent = is_first(exchange);
+    exchange->room_sent = exchange_is_first(exchange);
     if (exchange->room_sent) {
         exchange->room = output_room(exchange->connection, size_max);
     } else {
@@ -256,15 +255,15 @@ void http_answer_end(struct http_exchange *public, size_t size, uint16_t status)
     exchange->has_room = false;
     struct http_connection *connection = exchange->connection;
     if (exchange->room_sent) {
-        ASSERT(is_first(exchange));
+        ASSERT(exchange_is_first(exchange));
         output_commit(connection, size);
-        answer_given(exchange, size, status);
-        first_finish(connection);
-        answers_flush(connection);
+        exchange_answered(exchange, size, status);
+        exchange_first_finish(connection);
+        exchanges_flush(connection);
         return;
     }
     exchange->head = bytes_of(exchange->room, size);
-    answer_given(exchange, size, status);
+    exchange_answered(exchange, size, status);
     if (connection == NULL) {
         answer_drop(exchange);
     }
@@ -325,28 +324,29 @@ void http_answer(struct http_exchange *public, struct bytes head, struct bytes b
 {
     struct exchange *exchange = exchange_of(public);
     ASSERT(!exchange->answered && !exchange->has_room);
+    ASSERT(!exchange->streaming);
     struct http_connection *connection = exchange->connection;
     size_t size = head.size + body.size;
     if (connection == NULL) {
         exchange->release = release;
         exchange->owner = owner;
-        answer_given(exchange, size, status);
+        exchange_answered(exchange, size, status);
         answer_drop(exchange);
         return;
     }
-    if (is_first(exchange)) {
+    if (exchange_is_first(exchange)) {
         bool sent = answer_send(connection, head, body, release, owner) == STATUS_OK;
-        answer_given(exchange, size, status);
-        first_finish(connection);
+        exchange_answered(exchange, size, status);
+        exchange_first_finish(connection);
         if (sent) {
-            answers_flush(connection);
+            exchanges_flush(connection);
         } else {
             connection_abort(connection);
         }
         return;
     }
     bool kept = answer_keep(exchange, head, body, release, owner);
-    answer_given(exchange, size, status);
+    exchange_answered(exchange, size, status);
     if (!kept) {
         connection_abort(connection);
     }

@@ -95,7 +95,7 @@ struct http_exchange {
     uint64_t number;     /* of this exchange, for request_id */
     uint16_t status;     /* set by the answer */
     uint16_t route;      /* the handler's, for metrics and the access log */
-    uint32_t answer_bytes;
+    uint64_t answer_bytes;
     struct bytes log_path; /* kept for the access log when it is on */
     _Alignas(16) uint8_t user[HTTP_EXCHANGE_USER_BYTES];
 };
@@ -150,6 +150,8 @@ struct http_statistics {
     _Atomic uint64_t timeouts_idle;
     _Atomic uint64_t timeouts_send;
     _Atomic uint64_t memory_bytes; /* in use now, of memory_bytes_max */
+    _Atomic uint64_t streams_open;
+    _Atomic uint64_t streams_bytes; /* memory of what was written and not yet sent */
 };
 
 /* options are copied. The ring must have receive buffers. On failure *out is NULL. */
@@ -214,6 +216,57 @@ void http_answer(struct http_exchange *exchange, struct bytes head, struct bytes
  * http_answer until it is sent. A reader's answer asks first, and is a 503 if not; a writer's is
  * given anyway, because what is done must be said. */
 bool http_has_memory(const struct http_exchange *exchange, size_t size);
+
+/*
+ * Answer, variant 3: a body without an end that is known, written as it comes (server-sent events,
+ * long pages). The exchange stays the handler's until http_stream_end, or until `closed` has run;
+ * `finished` of http_options runs then, with the bytes that were written.
+ *
+ * A body goes out in chunks (RFC 9112 7.1) to an HTTP/1.1 client, and until the connection closes
+ * to an HTTP/1.0 one (which needs http_close_after before its head is made): head has neither
+ * Content-Length nor Transfer-Encoding, which is added. To a HEAD, end it at once: no body is sent,
+ * and what is written is thrown away.
+ *
+ * Order:   a stream behind an answer that is not given yet has no room until that one is. Requests
+ *          that come behind it wait until it ends. A client that has shut its side is still sent
+ *          to.
+ * Bounds:  what was written and not yet sent is at most HTTP_STREAM_ROOM_BYTES, and only
+ *          HTTP_STREAM_ROOM_LEAST while all streams of the thread hold HTTP_STREAMS_BYTES; one
+ *          larger piece is taken when nothing is unsent. So a client that does not read costs its
+ *          socket's buffer (limited for streams) and one such piece; it is not cut by
+ *          send_timeout, but by TCP's own keep-alive when it is gone. All streams of a thread
+ *          together take at most half of memory_bytes_max; beyond, even a stream with nothing
+ *          unsent waits.
+ * Events:  run within http_server_step only, which then returns the time of the turn, so that what
+ *          they have set going is done at once.
+ */
+#define HTTP_STREAM_ROOM_BYTES (64u << 10)
+#define HTTP_STREAM_ROOM_LEAST (4u << 10)
+#define HTTP_STREAMS_BYTES     (32u << 20)
+
+struct http_stream_events {
+    /* There is room again after http_stream_write was refused. */
+    void (*writable)(void *context, struct http_exchange *exchange);
+    /* The client is gone: the exchange must not be touched after this returns. Until then it may
+     * be written to, in vain, or ended, which this event then does not follow. */
+    void (*closed)(void *context, struct http_exchange *exchange);
+    /* The server drains: say the last word and end it, soon. */
+    void (*draining)(void *context, struct http_exchange *exchange);
+};
+
+/* False: no memory, or the connection is gone; nothing was taken, answer otherwise. events is
+ * borrowed until the end. */
+MUST_USE bool http_stream_begin(struct http_exchange *exchange, struct bytes head, uint16_t status,
+                                const struct http_stream_events *events, void *context);
+/* All of the bytes or none: false when there is no room now, `writable` will tell. They go out at
+ * the end of the turn. */
+MUST_USE bool http_stream_write(struct http_exchange *exchange, struct bytes bytes);
+/* The same for bytes that lie in several places. */
+MUST_USE bool http_stream_write_pieces(struct http_exchange *exchange, const struct bytes *pieces,
+                                       size_t count);
+/* Never from within an event. The exchange must not be touched afterwards. Always succeeds: if its
+ * last bytes cannot be sent, the connection is cut. */
+void http_stream_end(struct http_exchange *exchange);
 
 /* The connection closes after this answer (the head should say so). Before the answer. */
 void http_close_after(struct http_exchange *exchange);

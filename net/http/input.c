@@ -14,7 +14,8 @@ enum read_result { READ_REQUEST, READ_MORE, READ_END };
 
 bool input_blocked(const struct http_connection *connection)
 {
-    return (connection->awaits_turn && connection->exchange_count > 0) ||
+    return connection->stream_count > 0 ||
+           (connection->awaits_turn && connection->exchange_count > 0) ||
            connection->exchange_count >= connection->server->options.pipelined_max ||
            connection->unsent_bytes > UNSENT_BYTES_MAX;
 }

@@ -35,7 +35,30 @@ struct chunk *chunk_acquire(struct http_server *server, size_t size, enum memory
     chunk->data = chunk->memory;
     chunk->size = 0;
     chunk->release = NULL;
+    chunk->of_stream = false;
     ASSERT(chunk->capacity >= size);
+    return chunk;
+}
+
+struct chunk *chunk_acquire_stream(struct http_server *server, size_t size)
+{
+    struct chunk *chunk = NULL;
+    if (server->memory_bytes + size > server->options.memory_bytes_max / 2) {
+        return NULL;
+    }
+    if (server->stream_bytes < HTTP_STREAMS_BYTES) {
+        chunk = chunk_acquire(server, size, MEMORY_FOR_REQUEST);
+    } else {
+        size_t capacity = size < HTTP_STREAM_ROOM_LEAST ? HTTP_STREAM_ROOM_LEAST : size;
+        chunk = (struct chunk *)memory_take(server, sizeof(*chunk) + capacity, MEMORY_FOR_REQUEST);
+        if (chunk != NULL) {
+            *chunk = (struct chunk){.data = chunk->memory, .capacity = capacity};
+        }
+    }
+    if (chunk != NULL) {
+        chunk->of_stream = true;
+        server->stream_bytes += chunk->capacity;
+    }
     return chunk;
 }
 
@@ -44,6 +67,10 @@ void chunk_release(struct http_server *server, struct chunk *chunk)
     if (chunk->release != NULL) {
         memory_let_go(server, chunk->size);
         chunk->release(chunk->owner);
+    }
+    if (chunk->of_stream) {
+        ASSERT(server->stream_bytes >= chunk->capacity);
+        server->stream_bytes -= chunk->capacity;
     }
     if (chunk->capacity == CHUNK_BYTES && server->free_chunk_count < FREE_CHUNKS_MAX) {
         ASSERT(server->memory_bytes >= sizeof(*chunk) + CHUNK_BYTES);
@@ -77,6 +104,19 @@ uint8_t *output_room(struct http_connection *connection, size_t size)
     struct chunk *last = connection->output_last;
     if (room_left(last) < size) {
         last = chunk_acquire(connection->server, size, MEMORY_FOR_ANSWER);
+        if (last == NULL) {
+            return NULL;
+        }
+        chunk_append(connection, last);
+    }
+    return last->memory + last->size;
+}
+
+uint8_t *output_stream_room(struct http_connection *connection, size_t size)
+{
+    struct chunk *last = connection->output_last;
+    if (room_left(last) < size) {
+        last = chunk_acquire_stream(connection->server, size);
         if (last == NULL) {
             return NULL;
         }

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -122,6 +124,21 @@ static void ring_shut_write(struct http_connection *connection)
     (void)shutdown(connection->fd, SHUT_WR);
 }
 
+static void socket_set(int fd, int level, int option, int value)
+{
+    /* Without it the stream works as well, and costs more. */
+    (void)setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+static void ring_limit(struct http_connection *connection)
+{
+    socket_set(connection->fd, SOL_SOCKET, SO_SNDBUF, STREAM_SOCKET_BYTES);
+    socket_set(connection->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    socket_set(connection->fd, IPPROTO_TCP, TCP_KEEPIDLE, STREAM_PROBE_IDLE_S);
+    socket_set(connection->fd, IPPROTO_TCP, TCP_KEEPINTVL, STREAM_PROBE_INTERVAL_S);
+    socket_set(connection->fd, IPPROTO_TCP, TCP_KEEPCNT, STREAM_PROBES_MAX);
+}
+
 static void ring_close_connection(struct http_connection *connection)
 {
     if (connection->failed) {
@@ -139,6 +156,7 @@ static const struct transport ring_transport = {
     .send = ring_send_pieces,
     .send_stop = ring_send_stop,
     .shut_write = ring_shut_write,
+    .limit = ring_limit,
     .close = ring_close_connection,
 };
 
@@ -221,6 +239,8 @@ enum status server_create(const struct http_options *options, const struct trans
     server->ring = ring;
     link_init(&server->connections);
     link_init(&server->touched);
+    link_init(&server->streams);
+    link_init(&server->streams_gone);
     wheel_init(&server->wheel);
     for (uint32_t i = 0; i < HTTP_LISTENERS_MAX; i++) {
         server->listeners[i] = (struct listener){
@@ -260,6 +280,7 @@ void http_server_destroy(struct http_server **server_inout)
         return;
     }
     connections_free(server);
+    streams_close(server);
     while (server->free_exchanges != NULL) {
         struct exchange *exchange = server->free_exchanges;
         server->free_exchanges = (struct exchange *)exchange->owner;
@@ -307,16 +328,24 @@ static void settle_all(struct http_server *server)
 uint64_t http_server_step(struct http_server *server)
 {
     accept_again(server);
+    server->event_run = false;
     /* Settled first: what has come in this turn is not late. */
     settle_all(server);
     wheel_run(server);
+    streams_run(server);
     settle_all(server);
     atomic_store_explicit(&server->statistics.memory_bytes, server->memory_bytes,
                           memory_order_relaxed);
-    if (!list_is_empty(&server->touched)) {
+    atomic_store_explicit(&server->statistics.streams_bytes, server->stream_bytes,
+                          memory_order_relaxed);
+    if (!list_is_empty(&server->touched) || !list_is_empty(&server->streams_gone) ||
+        server->event_run) {
         return server->now_ns;
     }
     uint64_t next_ns = wheel_next_ns(server);
+    if (server->stream_retry_ns != 0 && server->stream_retry_ns < next_ns) {
+        next_ns = server->stream_retry_ns;
+    }
     if (server->accept_due && !server->draining && server->accept_retry_ns < next_ns) {
         next_ns = server->accept_retry_ns;
     }

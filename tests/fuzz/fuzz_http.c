@@ -2,10 +2,10 @@
  * fuzz_http.c: bytes from a stranger, in random pieces, to the connection layer of net/http,
  * without a socket.
  *
- * The first bytes of the input seed the pieces, the order of answers, short sends and the passing
- * of time; the rest is what the client sends. Checked: nothing crashes, every exchange ends once,
- * every body is released once, all memory comes back, and what is sent when everything arrives at
- * once is what is sent when it arrives in pieces (with answers at once).
+ * The first bytes of the input seed the pieces, the order of answers, short sends, the passing of
+ * time and what is written to streams; the rest is what the client sends. Checked: nothing crashes,
+ * every exchange ends once, every body is released once, all memory comes back, and what is sent
+ * when everything arrives at once is what is sent when it arrives in pieces (with answers at once).
  */
 #include "tests/unit/net/http/fake_transport.h"
 
@@ -51,8 +51,22 @@ static void answer_some(struct fake *fake, uint32_t *random)
         uint32_t index = next_random(random) % fake->kept_count;
         struct http_exchange *exchange = fake->kept[index];
         fake->kept[index] = fake->kept[--fake->kept_count];
-        fake->variant = (enum fake_variant)(next_random(random) % 3);
+        fake->variant = (enum fake_variant)(next_random(random) % 4);
         fake_answer(fake, exchange);
+    }
+}
+
+/* Some pieces to some streams, and some of them end. */
+static void stream_some(struct fake *fake, uint32_t *random)
+{
+    for (uint32_t i = 0; fake->stream_count > 0 && i < 8; i++) {
+        struct http_exchange *exchange = fake->streams[next_random(random) % fake->stream_count];
+        if (next_random(random) % 4 == 0) {
+            fake_stream_end(fake, exchange);
+        } else {
+            size_t size = next_random(random) % sizeof(fake->large);
+            (void)http_stream_write(exchange, bytes_of(fake->large, size));
+        }
     }
 }
 
@@ -72,6 +86,7 @@ static void run_disorderly(const uint8_t *data, size_t size, uint32_t random)
         (void)fake_receive(fake, data + begin, piece);
         begin += piece;
         answer_some(fake, &random);
+        stream_some(fake, &random);
         check_read(fake);
         fake_turn(fake);
         if (next_random(&random) % 16 == 0) {
@@ -82,6 +97,7 @@ static void run_disorderly(const uint8_t *data, size_t size, uint32_t random)
         fake_end(fake);
     }
     answer_some(fake, &random);
+    stream_some(fake, &random);
     fake_turn(fake);
     fake->in_flight = 0;
     if (fake->connection != NULL && fake->connection->sending) {

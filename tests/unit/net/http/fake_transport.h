@@ -21,7 +21,7 @@
 #define FAKE_TURNS_MAX 10000
 #define FAKE_SECOND_NS 1000000000ull
 
-enum fake_variant { FAKE_ROOM, FAKE_COPIED, FAKE_LARGE };
+enum fake_variant { FAKE_ROOM, FAKE_COPIED, FAKE_LARGE, FAKE_STREAM };
 
 struct fake {
     struct http_server *server;
@@ -41,9 +41,15 @@ struct fake {
     uint32_t finished;
     uint32_t given; /* bodies with a release */
     uint32_t released;
+    uint32_t limited;  /* sockets of streams */
+    uint32_t writable; /* events */
+    uint32_t drained;
+    uint32_t gone;
     uint16_t last_refusal;
     uint32_t kept_count;
     struct http_exchange *kept[FAKE_KEPT_MAX];
+    uint32_t stream_count;
+    struct http_exchange *streams[FAKE_KEPT_MAX]; /* begun, and not ended */
     char large[40000];
 };
 
@@ -87,6 +93,11 @@ static inline void fake_shut_write(struct http_connection *connection)
     ((struct fake *)connection->server->options.context)->shut = true;
 }
 
+static inline void fake_limit(struct http_connection *connection)
+{
+    ((struct fake *)connection->server->options.context)->limited++;
+}
+
 static inline void fake_close(struct http_connection *connection)
 {
     struct fake *fake = (struct fake *)connection->server->options.context;
@@ -101,6 +112,7 @@ static const struct transport fake_transport = {
     .send = fake_send,
     .send_stop = fake_send_stop,
     .shut_write = fake_shut_write,
+    .limit = fake_limit,
     .close = fake_close,
 };
 
@@ -124,6 +136,61 @@ struct fake_state {
     int size;
 };
 
+static inline void fake_writable(void *context, struct http_exchange *exchange)
+{
+    ASSERT(exchange->status == 200);
+    ((struct fake *)context)->writable++;
+}
+
+static inline void fake_forget(struct fake *fake, struct http_exchange *exchange)
+{
+    for (uint32_t i = 0; i < fake->stream_count; i++) {
+        if (fake->streams[i] == exchange) {
+            fake->streams[i] = fake->streams[--fake->stream_count];
+            return;
+        }
+    }
+    UNREACHABLE();
+}
+
+static inline void fake_gone(void *context, struct http_exchange *exchange)
+{
+    struct fake *fake = (struct fake *)context;
+    fake->gone++;
+    fake_forget(fake, exchange);
+}
+
+static inline void fake_draining(void *context, struct http_exchange *exchange)
+{
+    ASSERT(exchange->status == 200);
+    ((struct fake *)context)->drained++;
+}
+
+static const struct http_stream_events fake_events = {
+    .writable = fake_writable, .closed = fake_gone, .draining = fake_draining};
+
+static inline bool fake_stream_begin(struct fake *fake, struct http_exchange *exchange)
+{
+    char head[256];
+    if (exchange->request.minor == 0) {
+        http_close_after(exchange);
+    }
+    int size = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n%s\r\n",
+                        http_closes(exchange) ? "Connection: close\r\n" : "");
+    if (!http_stream_begin(exchange, bytes_of(head, (size_t)size), 200, &fake_events, fake)) {
+        return false;
+    }
+    ASSERT(fake->stream_count < FAKE_KEPT_MAX);
+    fake->streams[fake->stream_count++] = exchange;
+    return true;
+}
+
+static inline void fake_stream_end(struct fake *fake, struct http_exchange *exchange)
+{
+    fake_forget(fake, exchange);
+    http_stream_end(exchange);
+}
+
 static inline void fake_answer(struct fake *fake, struct http_exchange *exchange)
 {
     struct fake_state *state = (struct fake_state *)(void *)exchange->user;
@@ -142,8 +209,11 @@ static inline void fake_answer(struct fake *fake, struct http_exchange *exchange
         http_answer_end(exchange, (size_t)size + body.size, 200);
         return;
     }
+    if (fake->variant == FAKE_STREAM && fake_stream_begin(fake, exchange)) {
+        return;
+    }
     fake->given++;
-    if (fake->variant == FAKE_COPIED) {
+    if (fake->variant == FAKE_COPIED || fake->variant == FAKE_STREAM) {
         http_answer(exchange, bytes_of(head, (size_t)size), body, 200, fake_release, fake);
         return;
     }
@@ -298,6 +368,8 @@ static inline void fake_close_all(struct fake *fake)
         fake_answer(fake, fake->kept[i]);
     }
     fake->kept_count = 0;
+    (void)http_server_step(fake->server);
+    ASSERT(fake->stream_count == 0 && fake->server->stream_bytes == 0);
     ASSERT(fake->connection == NULL && fake->closed);
     ASSERT(http_server_unanswered(fake->server) == 0);
     ASSERT(fake->server->memory_bytes == 0);
