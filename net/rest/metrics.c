@@ -251,8 +251,9 @@ const char *metrics_method_name(enum http_method method)
 
 static void route_write(const struct metrics *metrics, uint32_t route, struct writer *out)
 {
-    static const char *const fixed[METRICS_ROUTE_FIXED_COUNT] = {"none", "/healthz", "/readyz",
-                                                                 "/metrics", "/openapi.json"};
+    static const char *const fixed[METRICS_ROUTE_FIXED_COUNT] = {
+        "none",     "/healthz",       "/readyz", "/metrics",   "/openapi.json",
+        "/changes", "/patterns/test", "/events", "/consumers", "/rules"};
     if (route < METRICS_ROUTE_FIXED_COUNT) {
         writer_text(out, fixed[route]);
         return;

@@ -33,6 +33,9 @@
 #define REST_CACHE_CONTROL_BYTES_MAX 512
 
 struct rest;
+struct stream;
+struct consumers;
+struct webhooks;
 
 /* What becomes of Cache-Control: no-cache from a principal that has no right to refresh. */
 enum rest_invalidation {
@@ -59,7 +62,12 @@ struct rest_options {
     struct engine_thread *engine_thread;
     const struct collection *collections; /* borrowed, as the engine has them */
     uint32_t collection_count;
-    struct bytes cors_origin; /* Access-Control-Allow-Origin; copied; empty: "*" */
+    /* What the server keeps for itself, COLLECTION_INTERNAL_COUNT of them, as the engine has them. */
+    const struct collection *internal;
+    struct stream *stream;       /* this thread's; the four are NULL where there are no changes */
+    struct consumers *consumers; /* this thread's */
+    struct webhooks *webhooks;   /* the worker's, for redrives and metrics */
+    struct bytes cors_origin;    /* Access-Control-Allow-Origin; copied; empty: "*" */
     /* Cache-Control of GET /C/{id} to those downstream; copied; empty: "no-cache" */
     struct bytes cache_control;
     enum rest_invalidation unauthorized_invalidation;

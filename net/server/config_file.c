@@ -395,7 +395,8 @@ static enum status collections_read(struct config_reader *reader)
 {
     const struct config_document *document = reader->memory->document;
     uint32_t count = document->collections_count;
-    reader->config->collections = calloc(count, sizeof(struct collection));
+    reader->config->collections =
+        calloc(count + COLLECTION_INTERNAL_COUNT, sizeof(struct collection));
     if (reader->config->collections == NULL) {
         return STATUS_NO_MEMORY;
     }
@@ -404,6 +405,7 @@ static enum status collections_read(struct config_reader *reader)
         status = collection_read(reader, i, &document->collections[i]);
     }
     reader->config->collection_count = count;
+    collection_internal_fill(reader->config->collections + count, (uint16_t)count);
     return status;
 }
 

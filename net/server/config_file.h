@@ -22,7 +22,7 @@
 
 struct config {
     struct collection *collections;
-    uint32_t collection_count;
+    uint32_t collection_count; /* COLLECTION_INTERNAL_COUNT more stand behind them */
     void *memory; /* config_file.c's */
 };
 

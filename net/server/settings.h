@@ -92,6 +92,15 @@ enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
       "with less free space writes are refused; 0: two segments and all memtables")                \
     X(TOP, queued_bytes, "queued_bytes", SIZE, "64MiB", 8 * MIB, 16 * GIB, START, "SIZE",          \
       "writes under way; more are answered 503")                                                   \
+    X(TOP, recent_bytes, "recent_bytes", SIZE, "64MiB", MIB, TIB, START, "SIZE",                   \
+      "newest changes kept in memory for those who follow them; older ones are read from files")   \
+    X(TOP, subscriptions_max, "subscriptions_max", COUNT, "20000", 1, 10000000, START, "N",        \
+      "subscriptions of all threads; one more is answered 503")                                    \
+    X(TOP, consumer_lease, "consumer_lease", DURATION, "30s", 100 * SETTING_MS, 24 * SETTING_H,    \
+      START, "TIME", "a member of a consumer group that asks no more loses its share after this")  \
+    X(TOP, webhook_allow, "webhook_allow", TEXT, "127.0.0.0/8,::1/128", 1,                         \
+      SETTING_TEXT_BYTES_MAX - 1, START, "NETWORKS",                                               \
+      "private and other special networks that rules may call; none: none")                        \
     X(TOP, connections_max, "connections_max", COUNT, "20000", 1, 10000000, START, "N",            \
       "connections of all threads; one more is answered 503")                                      \
     X(TOP, head_bytes_max, "head_bytes_max", SIZE, "16KiB", KIB, MIB, START, "SIZE",               \

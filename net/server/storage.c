@@ -131,6 +131,7 @@ static enum status journal_open(struct storage *storage, const struct storage_op
         .retention_ms = settings->retention / SETTING_MS,
         .disk_reserve_bytes = disk_reserve_bytes(settings, storage->shard_count),
         .batch_bytes_max = BATCH_BYTES_MAX,
+        .recent_bytes = settings->recent_bytes,
         .shard_count = storage->shard_count,
         .new_store_id = folder->manifest.store_id,
         .disk = options->disk,
@@ -187,9 +188,10 @@ static enum status engine_open(struct storage *storage, const struct storage_opt
     const struct settings *settings = options->settings;
     struct engine_options engine_options = {
         .collections = options->collections,
-        .collection_count = options->collection_count,
+        .collection_count = options->collection_count + COLLECTION_INTERNAL_COUNT,
         .shard_count = storage->shard_count,
         .thread_count = options->thread_count,
+        .client_count = 1, /* the worker that runs the rules */
         .shard_of_slot = folder->manifest.shard_of_slot,
         .stores = storage->stores,
         .journal = storage->journal,

@@ -43,7 +43,7 @@ void data_folder_close(struct data_folder *folder);
 
 struct storage_options {
     const struct settings *settings;
-    struct collection *collections; /* borrowed */
+    struct collection *collections; /* borrowed; the internal ones stand behind them */
     uint32_t collection_count;
     uint32_t thread_count;
     struct disk *disk; /* of the folder `journal`; borrowed */
