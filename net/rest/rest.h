@@ -62,7 +62,7 @@ struct rest_options {
     struct engine_thread *engine_thread;
     const struct collection *collections; /* borrowed, as the engine has them */
     uint32_t collection_count;
-    /* What the server keeps for itself, COLLECTION_INTERNAL_COUNT of them, as the engine has them. */
+    /* The server's own collections, COLLECTION_INTERNAL_COUNT of them, as the engine has them. */
     const struct collection *internal;
     struct stream *stream;       /* this thread's; the four are NULL where there are no changes */
     struct consumers *consumers; /* this thread's */
