@@ -185,6 +185,11 @@ static struct bytes cache_replace(struct shard *shard, const struct write *write
 
 static void write_applied(struct shard *shard, struct write *write)
 {
+    if (write->entry.kind == ENTRY_EVENT) {
+        atomic_store_explicit(&shard->applied, write->commit.sequence, memory_order_release);
+        write_finish(write, BYTES_EMPTY);
+        return;
+    }
 #ifdef FRESHET_PLANT_REPLACE_SKIPPED
     if (write->commit.sequence % 64 ==
         0) { /* planted: now and then the cache keeps the old record */
@@ -217,8 +222,10 @@ static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint6
         struct write *write = CONTAINER_OF(at, struct write, queued);
         write->entry.sequence = write->commit.sequence;
         write->entry.time_ms = write->commit.time_ms;
-        apply_batch_rows(shard, shard->batch, write->collection, &write->entry,
-                         write->commit.epoch);
+        if (write->entry.kind != ENTRY_EVENT) { /* that only moves the applied position on */
+            apply_batch_rows(shard, shard->batch, write->collection, &write->entry,
+                             write->commit.epoch);
+        }
         *bytes_out += write->commit.entry.size + MEMTABLE_OVERHEAD_BYTES;
         *last_out = write;
         count++;
@@ -232,6 +239,7 @@ static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint6
 static void slice_finish(struct shard *shard, uint32_t count)
 {
     ASSERT(count <= shard->committed_count);
+    shard->thread->applied = true;
     shard->committed_count -= count;
     atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->applied_entries, count, memory_order_relaxed);

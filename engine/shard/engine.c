@@ -26,6 +26,7 @@ static enum status thread_init(struct engine *engine, uint32_t index)
     link_init(&thread->position_waiters);
     link_init(&thread->gathers);
     link_init(&thread->gathers_waiting);
+    atomic_init(&thread->seen, UINT64_MAX);
     /* All seeds are places in one cycle of the generator. Places next to each other would give two
      * threads the same numbers, and so the same ids: it takes a mixed number to begin far apart. */
     struct random seeds = random_of(engine->options.seed + index);
@@ -116,6 +117,7 @@ enum status engine_create(const struct engine_options *options, struct engine **
     *out = NULL;
     ASSERT(options->shard_count >= 1 && options->shard_count <= SHARD_COUNT_MAX);
     ASSERT(options->thread_count >= 1 && options->thread_count <= THREAD_COUNT_MAX);
+    ASSERT(options->client_count <= CLIENT_COUNT_MAX);
     struct engine *engine = calloc(1, sizeof(*engine));
     if (engine == NULL) {
         return STATUS_NO_MEMORY;
@@ -123,11 +125,11 @@ enum status engine_create(const struct engine_options *options, struct engine **
     engine->options = *options;
     engine->journal = options->journal;
     memcpy(engine->shard_of_slot, options->shard_of_slot, SLOT_COUNT);
-    engine->threads = calloc(options->thread_count, sizeof(*engine->threads));
+    engine->threads = calloc(engine_thread_count(engine), sizeof(*engine->threads));
     engine->shards = calloc(options->shard_count, sizeof(struct shard *));
     enum status status =
         engine->threads == NULL || engine->shards == NULL ? STATUS_NO_MEMORY : STATUS_OK;
-    for (uint32_t i = 0; status == STATUS_OK && i < options->thread_count; i++) {
+    for (uint32_t i = 0; status == STATUS_OK && i < engine_thread_count(engine); i++) {
         status = thread_init(engine, i);
     }
     for (uint32_t i = 0; status == STATUS_OK && i < options->shard_count; i++) {
@@ -153,7 +155,7 @@ void engine_destroy(struct engine **engine_at)
     for (uint32_t i = 0; engine->shards != NULL && i < engine->options.shard_count; i++) {
         shard_destroy(&engine->shards[i]);
     }
-    for (uint32_t i = 0; engine->threads != NULL && i < engine->options.thread_count; i++) {
+    for (uint32_t i = 0; engine->threads != NULL && i < engine_thread_count(engine); i++) {
         thread_deinit(&engine->threads[i]);
     }
     free(engine->shards);
@@ -164,7 +166,7 @@ void engine_destroy(struct engine **engine_at)
 
 struct engine_thread *engine_thread_at(struct engine *engine, uint32_t index)
 {
-    ASSERT(index < engine->options.thread_count);
+    ASSERT(index < engine_thread_count(engine));
     return &engine->threads[index];
 }
 
@@ -202,14 +204,41 @@ uint32_t engine_shard_of_hash(const struct engine *engine, uint64_t hash)
     return engine->shard_of_slot[hash & (SLOT_COUNT - 1)];
 }
 
+uint32_t engine_shard_count(const struct engine *engine)
+{
+    return engine->options.shard_count;
+}
+
+const struct collection *engine_collections(const struct engine *engine, uint32_t *count_out)
+{
+    *count_out = engine->options.collection_count;
+    return engine->options.collections;
+}
+
 /* ---- between threads ---- */
 
 void thread_post(struct engine_thread *from, uint32_t to, struct message *message)
 {
-    ASSERT(to < from->engine->options.thread_count);
+    ASSERT(to < engine_thread_count(from->engine));
     if (mailbox_post(&from->engine->threads[to].mailbox, message)) {
         from->bells[to / 64] |= 1ull << (to % 64);
     }
+}
+
+void engine_thread_post(struct engine_thread *from, uint32_t to, struct message *message)
+{
+    ASSERT(to < engine_thread_count(from->engine));
+    mailbox_send(&from->engine->threads[to].mailbox, message);
+}
+
+uint32_t engine_thread_of_hash(const struct engine *engine, uint64_t hash)
+{
+    return engine->shards[engine_shard_of_hash(engine, hash)]->thread->index;
+}
+
+struct mailbox *engine_thread_mailbox(struct engine_thread *thread)
+{
+    return &thread->mailbox;
 }
 
 static void bells_ring(struct engine_thread *thread)
@@ -275,6 +304,8 @@ static void request_at_owner(struct shard *shard, struct request *request)
 {
     if (request->kind == REQUEST_GET) {
         read_submit(shard, request);
+    } else if (request->kind == REQUEST_EVENT) {
+        event_submit(shard, request);
     } else {
         write_submit(shard, request);
     }
@@ -315,10 +346,19 @@ static uint64_t create_hash(struct engine_thread *thread, struct request *reques
     return engine_hash(request->collection, request->new_id);
 }
 
+/* An event goes wherever its id falls. */
+static uint64_t event_hash(struct engine_thread *thread, struct request *request)
+{
+    random_uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
+    request->new_id = bytes_of(request->new_id_text, UUID_TEXT_BYTES);
+    request->id = request->new_id;
+    return XXH3_64bits(request->new_id.data, request->new_id.size);
+}
+
 void engine_submit(struct engine_thread *thread, struct request *request)
 {
     ASSERT(request->done != NULL);
-    ASSERT(request->collection != NULL);
+    ASSERT((request->collection == NULL) == (request->kind == REQUEST_EVENT));
     link_init(&request->link);
     link_init(&request->followers);
     request->home = thread->index;
@@ -332,6 +372,8 @@ void engine_submit(struct engine_thread *thread, struct request *request)
     thread->pending++;
     if (request->kind == REQUEST_CREATE) {
         request->hash = create_hash(thread, request);
+    } else if (request->kind == REQUEST_EVENT) {
+        request->hash = event_hash(thread, request);
     }
     request->shard = engine_shard_of_hash(thread->engine, request->hash);
     /* Looking at every shard's position is dear, so only for who asks. */
@@ -389,6 +431,9 @@ static uint64_t shards_step(struct engine_thread *thread)
 {
     uint64_t deadline = UINT64_MAX;
     const struct engine *engine = thread->engine;
+    if (thread->index >= engine->options.thread_count) {
+        return deadline; /* a client: it has none */
+    }
     for (uint32_t i = thread->index; i < engine->options.shard_count;
          i += engine->options.thread_count) {
         struct shard *shard = engine->shards[i];
@@ -431,6 +476,10 @@ uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint6
     position_waiters_step(thread);
     pages_step(thread);
     done_run(thread);
+    if (thread->applied) {
+        thread->applied = false;
+        follow_publish(thread);
+    }
     bells_ring(thread);
     if (!list_is_empty(&thread->done)) {
         return 0;
@@ -439,16 +488,6 @@ uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint6
         deadline = earlier(deadline, now_ns + POSITION_POLL_NS);
     }
     return deadline;
-}
-
-bool engine_thread_sleep_begin(struct engine_thread *thread)
-{
-    return mailbox_sleep_begin(&thread->mailbox);
-}
-
-void engine_thread_sleep_end(struct engine_thread *thread)
-{
-    mailbox_sleep_end(&thread->mailbox);
 }
 
 uint64_t engine_thread_pending(const struct engine_thread *thread)
@@ -462,7 +501,7 @@ enum status engine_cache_get(struct engine_thread *thread, const struct collecti
                              struct bytes id, uint64_t hash, uint64_t now_ns, uint8_t *copy_to,
                              struct cache_body *out)
 {
-    if (!collection->cached) {
+    if (!collection->cached || !cache_is_reachable(thread)) {
         return STATUS_NOT_FOUND;
     }
     uint8_t key_bytes[RECORD_KEY_BYTES_MAX];

@@ -32,6 +32,9 @@ struct engine_options {
     uint32_t collection_count;
     uint32_t shard_count;
     uint32_t thread_count;
+    /* Further engine_threads, from thread_count on, that own no shards: for a worker that is a
+     * client of the engine like any other. */
+    uint32_t client_count;
     const uint8_t *shard_of_slot; /* SLOT_COUNT entries; from the manifest; copied */
     struct store **stores;        /* one a shard; borrowed */
     struct journal *journal;      /* borrowed */
@@ -80,6 +83,9 @@ MUST_USE enum status engine_replay(struct engine *engine, uint64_t *entries_out,
 /* The hash of a record's key: its low byte is the slot, all of it finds the cache entry. */
 uint64_t engine_hash(const struct collection *collection, struct bytes id);
 uint32_t engine_shard_of_hash(const struct engine *engine, uint64_t hash);
+uint32_t engine_shard_count(const struct engine *engine);
+/* The user's collections and behind them the server's own. */
+const struct collection *engine_collections(const struct engine *engine, uint32_t *count_out);
 
 /* ---- a thread ---- */
 
@@ -102,6 +108,13 @@ void engine_submit(struct engine_thread *thread, struct request *request);
  */
 uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms);
 
+/*
+ * A thread that follows the changes is rung when the published position goes on, at most once a
+ * turn and only if it sleeps. seen_sequence is how far it has looked: engine_thread_sleep_begin is
+ * false while more than that is published. UINT64_MAX: it does not follow (the state at first).
+ */
+void engine_thread_follow(struct engine_thread *thread, uint64_t seen_sequence);
+
 /* Before and after the thread sleeps; begin is false when there is something to do. */
 bool engine_thread_sleep_begin(struct engine_thread *thread);
 void engine_thread_sleep_end(struct engine_thread *thread);
@@ -122,6 +135,13 @@ void engine_cache_prefetch_entry(struct engine_thread *thread, uint64_t hash);
 
 /* Requests submitted on this thread and not yet done. */
 uint64_t engine_thread_pending(const struct engine_thread *thread);
+
+/* Modules that stand beside the shards on the same threads: a message to another thread, or to this
+ * one, which is rung at once if it sleeps; who runs the shard of a record; and where store jobs of
+ * this thread come back to. */
+void engine_thread_post(struct engine_thread *from, uint32_t to, struct message *message);
+uint32_t engine_thread_of_hash(const struct engine *engine, uint64_t hash);
+struct mailbox *engine_thread_mailbox(struct engine_thread *thread);
 
 /* ---- the journal's writer, and the process ---- */
 

@@ -126,6 +126,11 @@ void evaluate_write(struct request *request, const struct evaluate_state *state,
         break;
     case REQUEST_PUT:
     case REQUEST_CREATE:
+        /* No client's document comes this large; of the server's own some could. */
+        if (document.size > DOCUMENT_BYTES_MAX) {
+            refuse(result, STATUS_TOO_LARGE);
+            return;
+        }
         break;
     case REQUEST_GET:
     case REQUEST_LIST:

@@ -10,6 +10,11 @@ void mailbox_init(struct mailbox *mailbox, struct waker *waker)
     mailbox->waker = waker;
 }
 
+bool mailbox_rouse(struct mailbox *mailbox)
+{
+    return atomic_load(&mailbox->sleeping) && atomic_exchange(&mailbox->sleeping, false);
+}
+
 bool mailbox_post_chain(struct mailbox *mailbox, struct message *first, struct message *last)
 {
     ASSERT(first != NULL);
@@ -29,7 +34,7 @@ bool mailbox_post_chain(struct mailbox *mailbox, struct message *first, struct m
     do {
         oldest->next = below;
     } while (!atomic_compare_exchange_weak(&mailbox->newest, &below, top));
-    return atomic_load(&mailbox->sleeping) && atomic_exchange(&mailbox->sleeping, false);
+    return mailbox_rouse(mailbox);
 }
 
 bool mailbox_post(struct mailbox *mailbox, struct message *message)

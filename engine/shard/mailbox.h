@@ -46,6 +46,9 @@ void mailbox_init(struct mailbox *mailbox, struct waker *waker);
 bool mailbox_post(struct mailbox *mailbox, struct message *message);
 /* A chain first -> … -> last, oldest first, in one step. */
 bool mailbox_post_chain(struct mailbox *mailbox, struct message *first, struct message *last);
+/* The same without a message, for a poster that has something else to show: when the receiver
+ * announced its sleep, it is no longer asleep for others, and this caller must ring. */
+bool mailbox_rouse(struct mailbox *mailbox);
 void mailbox_ring(struct mailbox *mailbox);
 /* Post and ring at once, for a poster without turns (a store thread). */
 void mailbox_send(struct mailbox *mailbox, struct message *message);

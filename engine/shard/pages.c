@@ -128,7 +128,7 @@ static bool page_from_cache(struct engine_thread *thread, struct request *reques
 {
     const struct engine *engine = thread->engine;
     struct cache_body cached;
-    if (request->refresh || !request->collection->cached ||
+    if (request->refresh || !request->collection->cached || !cache_is_reachable(thread) ||
         cache_get(page_shard->cache, cache_hash_of(hash), key, thread->now_ns,
                   thread->scratch_small, &cached) != STATUS_OK) {
         return false;

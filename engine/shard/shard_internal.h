@@ -12,6 +12,8 @@
  *     read.c      the long way of a GET, and the reads by store threads that both need
  *     flush.c     memtable -> files, after the journal is durable up to what is in it
  *     pages.c     lists: slices from every shard, merged where the request came from (engine/list)
+ *     slice.c     runs of one shard's records, for snapshots
+ *     follow.c    waking threads that wait for the published position to go on
  *     replay.c    what the journal has and the store has not, at start
  *
  * Owner: everything in struct shard belongs to its thread, except what is marked "shared".
@@ -113,7 +115,7 @@ struct write {
     struct link of_scope; /* in the idempotency key's state */
     struct shard *shard;
     const struct collection *collection;
-    struct key_state *key;
+    struct key_state *key;   /* NULL: a user's event, which has none and no collection */
     struct key_state *scope; /* NULL: no idempotency key */
     struct request *request;
     struct link followers;
@@ -198,8 +200,12 @@ struct engine_thread {
     uint64_t now_ns;
     uint64_t wall_ms;
     uint64_t pending;
-    uint64_t bells[(THREAD_COUNT_MAX + 63) / 64]; /* threads to be rung at the end of this turn */
-    uint8_t *scratch_document;                    /* DOCUMENT_BYTES_MAX + defaults */
+    /* threads to be rung at the end of this turn */
+    uint64_t bells[(THREAD_COUNT_MAX + CLIENT_COUNT_MAX + 63) / 64];
+    bool applied; /* something, in this turn */
+    /* shared: written by this thread, read by those who publish. UINT64_MAX: does not follow */
+    _Atomic uint64_t seen;
+    uint8_t *scratch_document; /* DOCUMENT_BYTES_MAX + defaults */
     uint8_t *scratch_patched;
     uint8_t *scratch_json;  /* RECORD_JSON_BYTES_MAX */
     uint8_t *scratch_state; /* STATE_DOCUMENT_BYTES */
@@ -219,6 +225,7 @@ struct engine {
     struct engine_thread *threads;
     struct journal *journal;
     _Atomic uint64_t published;       /* the largest that was ever found; see engine_published */
+    _Atomic uint32_t followers;       /* threads that follow; see follow.c for what more it is */
     _Atomic uint64_t applied_bytes;   /* of entries, all shards, this run, replay included */
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
     _Atomic bool draining;
@@ -233,6 +240,15 @@ static inline uint64_t cache_hash_of(uint64_t hash)
 {
     /* All keys of a shard agree in bits of the slot's byte, so the cache gets it at the top. */
     return (hash >> 8) | (hash << 56);
+}
+static inline uint32_t engine_thread_count(const struct engine *engine)
+{
+    return engine->options.thread_count + engine->options.client_count;
+}
+/* The cache of one thread's shards alone takes no locks, so only that thread may look into it. */
+static inline bool cache_is_reachable(const struct engine_thread *thread)
+{
+    return thread->index < thread->engine->options.thread_count;
 }
 /* To the thread that submitted it, there to be done. */
 void request_complete(struct engine_thread *thread, struct request *request, enum status status);
@@ -257,6 +273,7 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
 /* ---- write.c ---- */
 
 void write_submit(struct shard *shard, struct request *request);
+void event_submit(struct shard *shard, struct request *request);
 /* The newest state was read: value is the row, or empty when status is NOT_FOUND. */
 void write_resume(struct shard *shard, struct key_state *key, enum status status,
                   struct bytes value);
@@ -294,6 +311,11 @@ uint64_t flush_deadline(const struct shard *shard);
 /* Entries that a crash now would have to replay begin here; committed + 1 when there are none. */
 uint64_t flush_needed_from(const struct shard *shard);
 bool flush_idle(const struct shard *shard);
+
+/* ---- follow.c ---- */
+
+/* At the end of a turn in which something was applied. */
+void follow_publish(struct engine_thread *thread);
 
 /* ---- pages.c ---- */
 

@@ -35,8 +35,9 @@ struct slice_request {
     enum status status;
     uint64_t applied_sequence; /* the rows are the shard's state as of here */
     struct bytes rows;         /* for slice_next */
-    struct bytes last;         /* key of the last row; `after` when there are none; in rows' memory */
-    bool end;                  /* there are no more after these */
+    /* key of the last row; `after` when there are none; in rows' memory */
+    struct bytes last;
+    bool end; /* there are no more after these */
 
     /* ---- the engine's ---- */
     struct engine *engine;

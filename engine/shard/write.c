@@ -160,6 +160,9 @@ static void write_answer(struct write *write, struct bytes json)
 static void write_unlink(struct write *write)
 {
     struct shard *shard = write->shard;
+    if (write->key == NULL) {
+        return;
+    }
     link_remove(&write->of_key);
     ASSERT(write->key->write_count > 0);
     write->key->write_count--;
@@ -214,6 +217,15 @@ static void write_committed(struct message *message)
     write_finish(write, BYTES_EMPTY);
 }
 
+static void commit_submit(struct shard *shard, struct write *write)
+{
+    write->commit.message.receive = write_committed;
+    write->commit.reply_to = &shard->thread->mailbox;
+    write->commit.shard = shard->number;
+    write->commit.refusals = shard->refusals_seen;
+    journal_submit(shard->engine->journal, &write->commit);
+}
+
 static void write_to_journal(struct shard *shard, struct key_state *key, struct key_state *scope,
                              struct request *request, const struct entry *entry,
                              struct bytes old_document)
@@ -233,11 +245,7 @@ static void write_to_journal(struct shard *shard, struct key_state *key, struct 
         write->scope = scope;
         list_push_back(&scope->writes, &write->of_scope);
     }
-    write->commit.message.receive = write_committed;
-    write->commit.reply_to = &shard->thread->mailbox;
-    write->commit.shard = shard->number;
-    write->commit.refusals = shard->refusals_seen;
-    journal_submit(shard->engine->journal, &write->commit);
+    commit_submit(shard, write);
 }
 
 /* ---- evaluation ---- */
@@ -634,4 +642,31 @@ void write_submit(struct shard *shard, struct request *request)
     if (key != NULL) {
         key_table_settle(&shard->keys, key);
     }
+}
+
+/* ---- events of users ---- */
+
+/* There is no state to judge it by, and none that it changes. */
+void event_submit(struct shard *shard, struct request *request)
+{
+    ASSERT(request->kind == REQUEST_EVENT);
+    enum status status = admission(shard, request);
+    struct write *write = NULL;
+    if (status == STATUS_OK) {
+        const struct entry entry = {
+            .kind = ENTRY_EVENT,
+            .slot = (uint8_t)(request->hash & (SLOT_COUNT - 1)),
+            .id = request->new_id,
+            .new_document = request->document,
+        };
+        status = request->document.size > DOCUMENT_BYTES_MAX
+                     ? STATUS_TOO_LARGE
+                     : write_create(shard, &entry, BYTES_EMPTY, &write);
+    }
+    if (status != STATUS_OK) {
+        request_complete(shard->thread, request, status);
+        return;
+    }
+    write->request = request;
+    commit_submit(shard, write);
 }

@@ -32,6 +32,8 @@
 #define SLOT_COUNT       256
 #define SHARD_COUNT_MAX  SLOT_COUNT
 #define THREAD_COUNT_MAX 64
+/* Threads without shards that are clients of the engine: workers. */
+#define CLIENT_COUNT_MAX 4
 
 /* A journal entry holds a new and an old image, the key and an idempotency row. */
 #define ENTRY_BYTES_MAX (2 * DOCUMENT_BYTES_MAX + 64 * 1024)
