@@ -13,7 +13,9 @@
  * places stand behind the host only, and never make a segment "." or "..". In a header a value that
  * would add a line is refused.
  *
- * Invariant: a body template that is JSON (template_is_json) renders to JSON, for every event.
+ * Invariant: a body template that is JSON (template_is_json) renders to JSON, for every event
+ *            (names
+ *          made of values may then be there twice).
  *
  * Owner:   constant once made.
  * Memory:  one block.
