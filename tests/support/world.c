@@ -56,6 +56,12 @@ static void collections_init(struct world *world)
         atomic_store(&ttl->list_ns, 3600ull * 1000000000ull);
         atomic_store(&ttl->index_ns, 3600ull * 1000000000ull);
     }
+    collection_internal_fill(&world->collections[2], 2);
+}
+
+static uint32_t world_thread_count(const struct world *world)
+{
+    return world->options.thread_count + world->options.client_count;
 }
 
 static void engine_begin(struct world *world)
@@ -63,7 +69,7 @@ static void engine_begin(struct world *world)
     world->options.seed++;
     enum status status = engine_create(&world->options, &world->engine);
     ASSERT(status == STATUS_OK);
-    for (uint32_t i = 0; i < world->options.thread_count; i++) {
+    for (uint32_t i = 0; i < world_thread_count(world); i++) {
         engine_thread_attach(engine_thread_at(world->engine, i), &world->waker);
     }
     uint64_t entries;
@@ -108,9 +114,10 @@ void world_create(struct world *world, const struct world_options *options)
     ASSERT(status == STATUS_OK);
     world->options = (struct engine_options){
         .collections = world->collections,
-        .collection_count = 2,
+        .collection_count = 2 + COLLECTION_INTERNAL_COUNT,
         .shard_count = shards,
         .thread_count = options->thread_count == 0 ? 1 : options->thread_count,
+        .client_count = options->client_count,
         .shard_of_slot = world->shard_of_slot,
         .stores = world->stores,
         .journal = world->journal,
@@ -165,7 +172,7 @@ void world_step(struct world *world)
 {
     world->now_ns += world->step_ns;
     world->wall_ms = 1767225600000ull + world->now_ns / 1000000;
-    for (uint32_t i = 0; i < world->options.thread_count; i++) {
+    for (uint32_t i = 0; i < world_thread_count(world); i++) {
         engine_thread_step(engine_thread_at(world->engine, i), world->now_ns, world->wall_ms);
     }
     while (!world->hold_jobs && world->job_count > 0) {
@@ -180,7 +187,7 @@ static bool world_is_quiet(struct world *world)
 {
     bool quiet = world->hold_jobs || world->job_count == 0;
     quiet = quiet && (world->hold_journal || journal_idle(world->journal));
-    for (uint32_t i = 0; i < world->options.thread_count; i++) {
+    for (uint32_t i = 0; i < world_thread_count(world); i++) {
         struct engine_thread *thread = engine_thread_at(world->engine, i);
         quiet = quiet && atomic_load(&thread->mailbox.newest) == NULL &&
                 (world->hold_jobs || world->hold_journal || engine_thread_pending(thread) == 0);
@@ -212,6 +219,11 @@ struct collection *world_products(struct world *world)
     return &world->collections[1];
 }
 
+struct collection *world_internal(struct world *world, enum collection_internal which)
+{
+    return &world->collections[2 + which];
+}
+
 static void world_done(struct request *request)
 {
     struct world_request *mine = CONTAINER_OF(request, struct world_request, request);
@@ -235,6 +247,7 @@ void world_submit(struct world *world, uint32_t thread, struct world_request *mi
     request->answer_buffer = mine->answer;
     request->answer_buffer_size = sizeof(mine->answer);
     request->new_id = BYTES_EMPTY;
+    ASSERT((collection == NULL) == (kind == REQUEST_EVENT));
     if (id != NULL) {
         snprintf(mine->id, sizeof(mine->id), "%s", id);
         request->id = bytes_of_text(mine->id);

@@ -17,6 +17,7 @@
 struct world_options {
     uint32_t shard_count;  /* 0: 4 */
     uint32_t thread_count; /* 0: 1 */
+    uint32_t client_count; /* threads behind those, without shards */
     uint64_t cache_bytes;  /* 0: no cache; WORLD_CACHE_DEFAULT */
     enum journal_durability durability;
     uint64_t memtable_bytes_max; /* 0: 1 MiB */
@@ -34,7 +35,8 @@ struct world {
     struct journal *journal;
     struct store *stores[WORLD_SHARDS_MAX];
     uint8_t shard_of_slot[SLOT_COUNT];
-    struct collection collections[2]; /* pets; products with an index on category and fields */
+    /* pets; products with an index on category and fields; the server's own */
+    struct collection collections[2 + COLLECTION_INTERNAL_COUNT];
     struct executor executor;
     struct waker waker;
     struct store_job *jobs[4096]; /* not yet run, in order */
@@ -69,6 +71,7 @@ void world_job_run(struct world *world, uint32_t index);
 
 struct collection *world_pets(struct world *world);
 struct collection *world_products(struct world *world);
+struct collection *world_internal(struct world *world, enum collection_internal which);
 
 /* kind on collection/id with a body of JSON (NULL: none). Submits on thread `thread`. */
 void world_submit(struct world *world, uint32_t thread, struct world_request *request,

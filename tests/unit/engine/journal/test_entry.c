@@ -159,7 +159,7 @@ Test(entry, of_a_kind_flag_or_slot_that_does_not_exist_is_damaged)
         size_t offset;
         uint8_t value;
     } wrong[] = {{ENTRY_HEADER_BYTES, 0},
-                 {ENTRY_HEADER_BYTES, 4},
+                 {ENTRY_HEADER_BYTES, 5},
                  {ENTRY_HEADER_BYTES + 1, 7},
                  {ENTRY_HEADER_BYTES + 1, 1}, /* an old document without its flag */
                  {30, 1}};                    /* slot 256 and more */
