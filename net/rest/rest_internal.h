@@ -6,6 +6,9 @@
  *     read.c        GET and HEAD of a record: from the cache, else through the engine
  *     write.c       POST, PUT, PATCH, DELETE
  *     list.c        GET and HEAD of a collection
+ *     changes*.c    GET /changes, as events and as pages (changes_internal.h)
+ *     patterns.c    POST /patterns/test
+ *     events.c      POST /events
  *     operations.c  /healthz, /readyz, /metrics, /openapi.json
  *     answer.c      heads and bodies of answers, problems
  *     access_log.c  counting, and a line for each request
@@ -48,6 +51,15 @@ struct held_read {
     uint64_t hash;
 };
 
+/* Answers with changes that are open, see changes_internal.h. */
+struct changes_lists {
+    struct link starting;  /* the stream looks for their place */
+    struct link beats;     /* streams of events, by the time of their next heartbeat */
+    struct link waits;     /* pages that wait for a change */
+    struct link touched;   /* to be settled */
+    uint64_t waits_due_ns; /* the earliest of waits, or before it; UINT64_MAX: none */
+};
+
 struct rest {
     struct rest_options options;
     struct heads heads;
@@ -59,6 +71,7 @@ struct rest {
     uint32_t held_count;
     struct held_read held[HELD_READS_MAX];
     uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
+    struct changes_lists changes;
     bool access_log;
     size_t log_size;
     uint8_t *log;      /* LOG_BYTES_MAX */
@@ -169,6 +182,18 @@ struct request *rest_request_begin(struct rest *rest, struct http_exchange *exch
                                    struct bytes id);
 void rest_request_submit(struct rest *rest, struct request *request,
                          void (*done)(struct request *request));
+/* Checks type and size of the body and parses it into rest->document; false when answered. */
+MUST_USE bool rest_body_object(struct rest *rest, struct http_exchange *exchange,
+                               struct bytes *document_out);
+/* Copies a document, without its member "id" if so wanted, to where it lives until the engine is
+ * done, and sets request.document; false when answered. */
+MUST_USE bool rest_document_keep(struct rest *rest, struct http_exchange *exchange,
+                                 struct bytes document, bool without_id);
+/* When the request is done: the engine has its own copy by then. */
+void rest_document_free(struct request *request);
+/* freshet-position: where a reader must be to see what this write left, also when it changed
+ * nothing. */
+void rest_head_position(struct rest *rest, const struct request *request, struct writer *head);
 /* First thing in a done: the rest it belongs to. The answer is the last thing, see answer.c. */
 struct rest *rest_request_done(struct request *request);
 
@@ -178,6 +203,17 @@ void rest_list(struct rest *rest, struct http_exchange *exchange,
                const struct collection *collection);
 /* False when there is no such page. */
 bool rest_operation(struct rest *rest, struct http_exchange *exchange, struct bytes name);
+
+/* ---- patterns.c, events.c ---- */
+
+void rest_patterns_test(struct rest *rest, struct http_exchange *exchange);
+void rest_events(struct rest *rest, struct http_exchange *exchange);
+
+/* ---- changes.c ---- */
+
+void rest_changes(struct rest *rest, struct http_exchange *exchange); /* GET /changes */
+void changes_lists_init(struct changes_lists *lists);
+uint64_t changes_step(struct rest *rest);
 
 /* ---- access_log.c ---- */
 

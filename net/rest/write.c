@@ -48,7 +48,7 @@ struct request *rest_request_begin(struct rest *rest, struct http_exchange *exch
 void rest_request_submit(struct rest *rest, struct request *request,
                          void (*done)(struct request *request))
 {
-    ASSERT(request->collection != NULL);
+    ASSERT((request->collection == NULL) == (request->kind == REQUEST_EVENT));
     ASSERT(request->done == NULL);
     request->done = done;
     rest->pending++;
@@ -64,8 +64,7 @@ struct rest *rest_request_done(struct request *request)
     return rest;
 }
 
-/* The engine has its own copy of the document by now. */
-static void document_free(struct request *request)
+void rest_document_free(struct request *request)
 {
     struct rest_state *state = CONTAINER_OF(request, struct rest_state, request);
     free(state->document);
@@ -142,9 +141,8 @@ static bool body_id_check(struct rest *rest, struct http_exchange *exchange,
     return true;
 }
 
-/* The document in memory that lives until the engine is done: in the exchange when it is small. */
-static bool document_keep(struct http_exchange *exchange, struct request *request,
-                          struct bytes document, bool without_id)
+bool rest_document_keep(struct rest *rest, struct http_exchange *exchange, struct bytes document,
+                        bool without_id)
 {
     struct rest_state *state = rest_state_of(exchange);
     ASSERT(state->document == NULL);
@@ -157,6 +155,7 @@ static bool document_keep(struct http_exchange *exchange, struct request *reques
         state->document = memory;
     }
     if (memory == NULL) {
+        rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
         return false;
     }
     struct writer copy = writer_of(memory, document.size);
@@ -166,12 +165,11 @@ static bool document_keep(struct http_exchange *exchange, struct request *reques
     } else {
         writer_put(&copy, document);
     }
-    request->document = writer_bytes(&copy);
+    state->request.document = writer_bytes(&copy);
     return true;
 }
 
-/* Reads the body into request->document; false when answered. */
-static bool body_read(struct rest *rest, struct http_exchange *exchange, struct request *request)
+bool rest_body_object(struct rest *rest, struct http_exchange *exchange, struct bytes *document_out)
 {
     if (!body_type_check(rest, exchange)) {
         return false;
@@ -183,9 +181,19 @@ static bool body_read(struct rest *rest, struct http_exchange *exchange, struct 
         answer_json_error(rest, exchange, status, &error);
         return false;
     }
-    struct bytes document = writer_bytes(&parsed);
-    if (!document_is_object(document)) {
+    *document_out = writer_bytes(&parsed);
+    if (!document_is_object(*document_out)) {
         rest_answer_error(rest, exchange, 400, BYTES_LITERAL("The body must be a JSON object"));
+        return false;
+    }
+    return true;
+}
+
+/* Reads the body into request->document; false when answered. */
+static bool body_read(struct rest *rest, struct http_exchange *exchange, struct request *request)
+{
+    struct bytes document;
+    if (!rest_body_object(rest, exchange, &document)) {
         return false;
     }
     struct bytes id;
@@ -193,11 +201,7 @@ static bool body_read(struct rest *rest, struct http_exchange *exchange, struct 
     if (has_id && !body_id_check(rest, exchange, request, id)) {
         return false;
     }
-    if (!document_keep(exchange, request, document, has_id)) {
-        rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
-        return false;
-    }
-    return true;
+    return rest_document_keep(rest, exchange, document, has_id);
 }
 
 /* ---- conditions ---- */
@@ -265,8 +269,7 @@ static bool idempotency_set(struct rest *rest, struct http_exchange *exchange,
 
 /* ---- answers ---- */
 
-/* Where a reader must be to see what this write left: also when it changed nothing. */
-static void head_position(struct rest *rest, const struct request *request, struct writer *head)
+void rest_head_position(struct rest *rest, const struct request *request, struct writer *head)
 {
     const struct journal *journal = engine_journal(rest->options.engine);
     struct position position = {
@@ -292,7 +295,7 @@ static void answer_record(struct rest *rest, struct http_exchange *exchange,
     writer_put(&head, BYTES_LITERAL("Content-Type: application/json\r\n"));
     head_line_number(&head, "Content-Length", request->answer.size);
     rest_head_tag(request->epoch, request->sequence, &head);
-    head_position(rest, request, &head);
+    rest_head_position(rest, request, &head);
     if (created) {
         struct bytes id = request->kind == REQUEST_CREATE ? request->new_id : request->id;
         writer_put(&head, BYTES_LITERAL("Location: /"));
@@ -313,7 +316,7 @@ static void answer_deleted(struct rest *rest, struct http_exchange *exchange,
     head_begin(&rest->heads, 200, &head);
     writer_put(&head, BYTES_LITERAL("Content-Type: application/json\r\n"));
     head_line_number(&head, "Content-Length", body.size);
-    head_position(rest, request, &head);
+    rest_head_position(rest, request, &head);
     rest_answer_body(exchange, &head, body, 200, NULL, NULL);
 }
 
@@ -321,7 +324,7 @@ static void write_done(struct request *request)
 {
     struct rest *rest = rest_request_done(request);
     struct http_exchange *exchange = rest_exchange_of(request);
-    document_free(request);
+    rest_document_free(request);
     if (request->status == STATUS_OK && request->kind != REQUEST_DELETE) {
         answer_record(rest, exchange, request);
         return;
