@@ -1,6 +1,6 @@
 /*
- * token.h: one step through MessagePack, and where the containers of a document end. Internal to
- * protocol/document.
+ * token.h: one step through MessagePack, and where the containers of a document end. For
+ * protocol/document, and for the one other walk that runs for every change (engine/filter).
  *
  * A token is a scalar with its payload, or the head of a container. bin, and extensions other than
  * DOCUMENT_EXT_NUMBER, are no tokens: a document has none.
