@@ -1,9 +1,12 @@
 #include "tests/support/naive_pattern.h"
 
 #include <arpa/inet.h>
+#include <locale.h>
 #include <stdlib.h>
+#include <wctype.h>
 
 #include "protocol/base/assert.h"
+#include "protocol/base/utf8.h"
 #include "protocol/document/document.h"
 
 #define LEAVES_MAX       512
@@ -14,6 +17,7 @@
 #define FIELDS_MAX       32 /* of an alternative */
 #define FIELDS_ALL_MAX   1024
 #define STEPS_MAX        2000000
+#define TEXT_POINTS_MAX  2048
 
 /* Names, each behind its size. */
 struct path {
@@ -52,6 +56,7 @@ struct alternatives {
 };
 
 struct naive {
+    locale_t locale; /* for upper and lower case of all scripts */
     bool too_large;
     uint64_t steps;
     uint32_t arrays; /* seen so far in the event */
@@ -140,32 +145,45 @@ static bool place_add(struct place *place, const struct leaf *leaf)
 
 /* ---- strings ---- */
 
-static uint8_t lower(uint8_t at)
-{
-    return at >= 'A' && at <= 'Z' ? (uint8_t)(at + ('a' - 'A')) : at;
-}
+/* Text as code points, without regard to case if so wanted. */
+struct text {
+    size_t count;
+    uint32_t points[TEXT_POINTS_MAX];
+};
 
-static bool same(struct bytes a, struct bytes b, bool ignore_case)
+/* Case folding by what upper and lower case have in common. The two letters i of Turkish are
+ * letters of their own. */
+static uint32_t fold(locale_t locale, uint32_t point)
 {
-    if (!ignore_case) {
-        return bytes_equal(a, b);
+    if (point == 0x130 || point == 0x131) {
+        return point;
     }
-    bool equal = a.size == b.size;
-    for (size_t index = 0; equal && index < a.size; index++) {
-        equal = lower(a.data[index]) == lower(b.data[index]);
+    return (uint32_t)towlower_l(towupper_l((wint_t)point, locale), locale);
+}
+
+static bool text_read(struct naive *naive, struct bytes utf8, bool ignore_case, struct text *out)
+{
+    out->count = 0;
+    for (size_t at = 0; at < utf8.size;) {
+        size_t size = utf8_sequence_size(utf8.data + at, utf8.size - at);
+        if (size == 0 || out->count == TEXT_POINTS_MAX) {
+            naive->too_large = true;
+            return false;
+        }
+        uint32_t point = size == 1 ? utf8.data[at] : utf8.data[at] & (0x7Fu >> size);
+        for (size_t next = 1; next < size; next++) {
+            point = point << 6 | (utf8.data[at + next] & 0x3Fu);
+        }
+        out->points[out->count++] = ignore_case ? fold(naive->locale, point) : point;
+        at += size;
     }
-    return equal;
+    return true;
 }
 
-static bool begins(struct bytes text, struct bytes prefix, bool ignore_case)
+/* Whether `part` stands in the text from there on. */
+static bool stands_at(const struct text *text, size_t from, const struct text *part)
 {
-    return text.size >= prefix.size && same(bytes_slice(text, 0, prefix.size), prefix, ignore_case);
-}
-
-static bool ends(struct bytes text, struct bytes suffix, bool ignore_case)
-{
-    return text.size >= suffix.size &&
-           same(bytes_slice(text, text.size - suffix.size, suffix.size), suffix, ignore_case);
+    return memcmp(text->points + from, part->points, part->count * sizeof(part->points[0])) == 0;
 }
 
 static bool wildcard(struct bytes pattern, struct bytes text, uint64_t *steps)
@@ -237,19 +255,45 @@ static bool named(struct bytes name, const char *text)
     return bytes_equal(name, bytes_of_text(text));
 }
 
+/* Text of an integer written as one that float64 cannot hold; empty: another number. */
+static struct bytes large_integer(struct bytes number, uint8_t buffer[DOCUMENT_NUMBER_TEXT_MAX])
+{
+    uint64_t positive;
+    int64_t negative;
+    double nearest = 0;
+    struct writer text = writer_of(buffer, DOCUMENT_NUMBER_TEXT_MAX);
+    bool is_large = document_double(number, &nearest) &&
+                    ((document_u64(number, &positive) && (__int128)nearest != (__int128)positive) ||
+                     (document_i64(number, &negative) && (__int128)nearest != (__int128)negative));
+    return is_large && document_number_text(number, &text) ? writer_bytes(&text) : BYTES_EMPTY;
+}
+
+/* float64 decides, but for integers that it cannot hold: they are equal to themselves alone. */
+static bool same_number(struct bytes a, struct bytes b)
+{
+    uint8_t a_buffer[DOCUMENT_NUMBER_TEXT_MAX];
+    uint8_t b_buffer[DOCUMENT_NUMBER_TEXT_MAX];
+    struct bytes a_text = large_integer(a, a_buffer);
+    struct bytes b_text = large_integer(b, b_buffer);
+    double x;
+    double y;
+    if (a_text.size > 0 || b_text.size > 0) {
+        return bytes_equal(a_text, b_text);
+    }
+    return document_double(a, &x) && document_double(b, &y) && x == y;
+}
+
 static bool exact(struct bytes value, struct bytes leaf)
 {
     struct bytes a;
     struct bytes b;
-    double x;
-    double y;
     bool p;
     bool q;
     if (document_string(value, &a)) {
         return document_string(leaf, &b) && bytes_equal(a, b);
     }
-    if (document_double(value, &x)) {
-        return document_double(leaf, &y) && x == y;
+    if (document_type_of(value) == DOCUMENT_NUMBER) {
+        return document_type_of(leaf) == DOCUMENT_NUMBER && same_number(value, leaf);
     }
     if (document_bool(value, &p)) {
         return document_bool(leaf, &q) && p == q;
@@ -274,9 +318,9 @@ static bool numeric(struct bytes operators, struct bytes leaf)
             return false;
         }
         holds = holds &&
-                ((named(name, "=") && number == limit) || (named(name, "<") && number < limit) ||
-                 (named(name, "<=") && number <= limit) || (named(name, ">") && number > limit) ||
-                 (named(name, ">=") && number >= limit));
+                ((named(name, "=") && same_number(value, leaf)) ||
+                 (named(name, "<") && number < limit) || (named(name, "<=") && number <= limit) ||
+                 (named(name, ">") && number > limit) || (named(name, ">=") && number >= limit));
     }
     return holds;
 }
@@ -286,21 +330,29 @@ static bool numeric(struct bytes operators, struct bytes leaf)
 static bool text_test(struct naive *naive, struct bytes kind, struct bytes value, struct bytes leaf)
 {
     struct bytes wanted;
-    struct bytes text;
-    bool ignore_case = document_find(value, BYTES_LITERAL("equals-ignore-case"), &value);
-    if (!document_string(leaf, &text) || !document_string(value, &wanted)) {
+    struct bytes given;
+    struct text part;
+    struct text text;
+    bool ignore_case = document_find(value, BYTES_LITERAL("equals-ignore-case"), &value) ||
+                       named(kind, "equals-ignore-case");
+    if (!document_string(leaf, &given) || !document_string(value, &wanted)) {
+        return false;
+    }
+    if (named(kind, "wildcard")) {
+        return wildcard(wanted, given, &naive->steps);
+    }
+    if (!text_read(naive, wanted, ignore_case, &part) ||
+        !text_read(naive, given, ignore_case, &text) || part.count > text.count) {
         return false;
     }
     if (named(kind, "prefix")) {
-        return begins(text, wanted, ignore_case);
+        return stands_at(&text, 0, &part);
     }
     if (named(kind, "suffix")) {
-        return ends(text, wanted, ignore_case);
+        return stands_at(&text, text.count - part.count, &part);
     }
-    if (named(kind, "equals-ignore-case")) {
-        return same(text, wanted, true);
-    }
-    return named(kind, "wildcard") && wildcard(wanted, text, &naive->steps);
+    return named(kind, "equals-ignore-case") && part.count == text.count &&
+           stands_at(&text, 0, &part);
 }
 
 static bool but_one(struct naive *naive, struct bytes kind, struct bytes one, struct bytes leaf)
@@ -570,6 +622,8 @@ enum naive_verdict naive_pattern_matches(struct bytes pattern, struct bytes even
 {
     struct naive *naive = malloc(sizeof(*naive));
     ASSERT(naive != NULL);
+    naive->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    ASSERT(naive->locale != (locale_t)0);
     naive->too_large = false;
     naive->steps = 0;
     naive->arrays = 0;
@@ -590,6 +644,7 @@ enum naive_verdict naive_pattern_matches(struct bytes pattern, struct bytes even
     if (naive->too_large || naive->steps > STEPS_MAX) {
         verdict = NAIVE_UNJUDGED;
     }
+    freelocale(naive->locale);
     free(naive);
     return verdict;
 }

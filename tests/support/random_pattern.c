@@ -7,6 +7,9 @@
 
 static const char *const names[] = {"a", "b", "c", "a.b", "newImage", "price", "n\u00e4me", "$or"};
 
+/* A bit for each but "$or". */
+#define NAMES_ALL ((1u << (COUNT(names) - 1)) - 1)
+
 /* JSON texts of strings. Those that are addresses, and those that look like other values, meet
  * tests of that kind. */
 static const char *const strings[] = {
@@ -32,6 +35,11 @@ static const char *const strings[] = {
     "\"null\"",
     "\"5\"",
     "\"[\"",
+    "\"\u03a3k\"",
+    "\"\u03c2\u212a\"",
+    "\"\u03c3K\"",
+    "\"\u0131\"",
+    "\"I\"",
     "\"10.0.0.1\"",
     "\"10.0.0.200\"",
     "\"10.1.2.3\"",
@@ -288,15 +296,17 @@ static void tests_write(struct random *random, struct writer *out)
     writer_u8(out, ']');
 }
 
+/* taken: a bit for each name that stands outside of the $or around it, and may not stand again. */
 static void pattern_object(struct random *random, struct writer *out, unsigned depth,
-                           unsigned branches);
+                           unsigned branches, unsigned taken);
 
-static void or_write(struct random *random, struct writer *out, unsigned depth, unsigned branches)
+static void or_write(struct random *random, struct writer *out, unsigned depth, unsigned branches,
+                     unsigned taken)
 {
     size_t left = 2 + below(random, 2);
     writer_text(out, "\"$or\":[");
     while (left-- > 0) {
-        pattern_object(random, out, depth, branches + 1);
+        pattern_object(random, out, depth, branches + 1, taken);
         if (left > 0) {
             writer_u8(out, ',');
         }
@@ -306,28 +316,33 @@ static void or_write(struct random *random, struct writer *out, unsigned depth, 
 
 /* Some of the names, each once; branches: of $or around it. */
 static void pattern_object(struct random *random, struct writer *out, unsigned depth,
-                           unsigned branches)
+                           unsigned branches, unsigned taken)
 {
     size_t used = 0;
     writer_u8(out, '{');
     size_t must = below(random, COUNT(names) - 1);
+    while ((taken >> must & 1) != 0) {
+        must = (must + 1) % (COUNT(names) - 1);
+    }
     for (size_t index = 0; index + 1 < COUNT(names); index++) {
-        if (index != must && !chance(random, 9)) {
+        if ((taken >> index & 1) != 0 || (index != must && !chance(random, 9))) {
             continue;
         }
+        taken |= 1u << index;
         if (used++ > 0) {
             writer_u8(out, ',');
         }
         name_write(out, index);
         if (depth + 1 < DEPTH_MAX && holds_object(random, index)) {
-            pattern_object(random, out, depth + 1, branches);
+            pattern_object(random, out, depth + 1, branches, 0);
         } else {
             tests_write(random, out);
         }
     }
-    if (branches < 2 && chance(random, 15)) {
+    bool is_full = (taken & NAMES_ALL) == NAMES_ALL;
+    if (branches < 2 && !is_full && chance(random, 15)) {
         writer_u8(out, ',');
-        or_write(random, out, depth, branches);
+        or_write(random, out, depth, branches, taken);
     } else if (branches == 0 && chance(random, 3)) {
         writer_text(out, ",\"$or\":");
         tests_write(random, out);
@@ -337,7 +352,7 @@ static void pattern_object(struct random *random, struct writer *out, unsigned d
 
 void random_pattern_write(struct random *random, struct writer *json_out)
 {
-    pattern_object(random, json_out, 0, 0);
+    pattern_object(random, json_out, 0, 0, 0);
 }
 
 /* ---- events ---- */
