@@ -76,7 +76,7 @@ static void read_recent(struct follower *follower, struct recent_cursor *cursor,
     while (recent_next(recent, cursor, through, &entry)) {
         saw(follower, &entry);
         follower->from_memory++;
-        if (follower->pace == HOLDS_ITS_CURSOR && ++count == 100) {
+        if (follower->pace == HOLDS_ITS_CURSOR && ++count % 100 == 0) {
             usleep(5000); /* blocks go meanwhile, this one stays */
         }
         if (follower->pace == BEGINS_ANYWHERE && ++count == 37) {
