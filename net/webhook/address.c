@@ -145,13 +145,13 @@ static bool prefix_read(const char *text, uint32_t most, uint32_t *out)
 /* Clears what stands behind the prefix; true when that was anything. */
 static bool bits_cut(uint8_t address[16], uint32_t bits)
 {
-    uint8_t found = 0;
+    bool found = false;
     for (uint32_t i = bits / 8; i < 16; i++) {
-        uint8_t keep = i > bits / 8 || bits % 8 == 0 ? 0 : (uint8_t)(0xFF00u >> (bits % 8));
-        found |= (uint8_t)(address[i] & ~keep);
-        address[i] &= keep;
+        uint32_t keep = i > bits / 8 ? 0 : (0xFF00u >> (bits % 8)) & 0xFF;
+        found = found || (address[i] & ~keep) != 0;
+        address[i] = (uint8_t)(address[i] & keep);
     }
-    return found != 0;
+    return found;
 }
 
 static enum status network_read(const char *entry, struct address_network *out, char *problem_out)
