@@ -152,8 +152,15 @@ void world_destroy(struct world *world)
 
 void world_restart_engine(struct world *world)
 {
+    world_restart_engine_on(world, world->options.thread_count);
+}
+
+void world_restart_engine_on(struct world *world, uint32_t thread_count)
+{
+    ASSERT(thread_count >= 1 && thread_count <= WORLD_THREADS_MAX);
     world_settle(world);
     engine_destroy(&world->engine);
+    world->options.thread_count = thread_count;
     engine_begin(world);
 }
 

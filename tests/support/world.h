@@ -63,6 +63,8 @@ void world_create(struct world *world, const struct world_options *options);
 void world_destroy(struct world *world);
 /* Ends the engine and begins another on the same stores and journal, with a replay. */
 void world_restart_engine(struct world *world);
+/* The same with other threads. */
+void world_restart_engine_on(struct world *world, uint32_t thread_count);
 void world_step(struct world *world);
 /* Steps until nothing is pending, journaled, or applied any more; held jobs stay. */
 void world_settle(struct world *world);
