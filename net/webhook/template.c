@@ -251,7 +251,7 @@ static enum status url_template_check(const struct template *template, struct by
     if (!url_check(probe, &path_at, &reason)) {
         return refuse(problem_out, "%s", reason);
     }
-    if (template->piece_count > 1 && template->pieces[0].text.size < path_at + 1) {
+    if (template->piece_count > 1 && template->pieces[0].text.size < path_at) {
         return refuse(problem_out, "a place may stand behind the host and a '/' or '?' only, so "
                                    "that no value can lead the call elsewhere");
     }
