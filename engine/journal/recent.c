@@ -4,7 +4,7 @@
  * how far that is.
  *
  *     block:  entry entry entry entry ->   ...room...   <- offset offset offset offset
- *             in the journal's form                        of the entries, the first at the very end
+ *             in the journal's form                        of the entries, the first one last
  */
 #include "engine/journal/recent.h"
 

@@ -8,8 +8,8 @@
  * No wake-up is lost, because both sides pass through one variable, `followers`, with a
  * read-modify-write:
  *
- *     who applies:  applied := S;          pass;  published?  seen, sleeping of each  ->  ring
- *     who follows:  sleeping := true;      pass;  published > seen?                   ->  stay awake
+ *     who applies:  applied := S;      pass;  published?  seen, sleeping of each  ->  ring
+ *     who follows:  sleeping := true;  pass;  published > seen?  ->  stay awake
  *
  * Such operations on one variable have one order, and each sees all that came before the earlier
  * ones. If the follower passes first, who applies sees it asleep; else it sees what was applied.
