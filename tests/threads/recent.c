@@ -88,7 +88,7 @@ static void read_recent(struct follower *follower, struct recent_cursor *cursor,
     while (recent_next(recent, cursor, through, &entry)) {
         saw(follower, &entry);
         follower->from_memory++;
-        if (follower->pace == HOLDS_ITS_CURSOR && ++count % 1000 == 0) {
+        if (follower->pace == HOLDS_ITS_CURSOR && follower->from_memory % 1000 == 0) {
             writer_wait(follower); /* blocks go meanwhile, this one stays */
         }
         if (follower->pace == BEGINS_ANYWHERE && ++count == 37) {
