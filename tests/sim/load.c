@@ -168,7 +168,8 @@ static void key_draw(struct sim *sim, struct op *op)
     op->key = model_key(sim, op->collection, id);
     if (sim_chance(sim, 10)) {
         /* Any that there is: created ones too. */
-        op->key = (uint32_t)sim_random(sim, model->key_count);
+        uint32_t any = (uint32_t)sim_random(sim, model->key_count);
+        op->key = model->keys[any].collection == SIM_EVENTS ? op->key : any;
         op->collection = model->keys[op->key].collection;
         op->request.collection = &sim->collections[op->collection];
     }
@@ -229,6 +230,9 @@ static void list_draw(struct sim *sim, struct op *op)
 
 static enum request_kind kind_draw(struct sim *sim)
 {
+    if (sim->setup.extras && sim_chance(sim, 10)) {
+        return REQUEST_EVENT;
+    }
     uint64_t which = sim_random(sim, 100);
     return which < 30   ? REQUEST_GET
            : which < 58 ? REQUEST_PUT
@@ -281,7 +285,11 @@ static void op_draw(struct sim *sim, struct op *op)
         list_draw(sim, op);
         break;
     case REQUEST_EVENT:
-        UNREACHABLE();
+        request->collection = NULL;
+        op->key = SIM_NO_KEY;
+        op->doc = doc_draw(sim, op);
+        document_set(op, NULL);
+        break;
     }
 }
 

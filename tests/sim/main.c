@@ -66,6 +66,13 @@ static void run(struct sim *sim, uint64_t seed, const struct options *options, u
         printf("seed %" PRIu64 ": %" PRIu64 " lives, %" PRIu64 " steps, %" PRIu64
                " answers, hash %016" PRIx64 "\n",
                seed, sim->lives, sim->step, sim->answers, sim->hash);
+        for (int i = 0; i < SIM_FOLLOWERS; i++) {
+            const struct sim_follower *follower = &sim->followers[i];
+            printf("    follower %d: %" PRIu64 " from memory, %" PRIu64
+                   " from files, begun %" PRIu64 " times\n",
+                   i, follower->from_memory, follower->from_files, follower->resets);
+        }
+        printf("    %" PRIu64 " slices\n", sim->slice.count);
         for (int i = 0; i < 32; i++) {
             if (sim->status_counts[i] > 0) {
                 printf("    %s %" PRIu64 "\n", status_name((enum status)i), sim->status_counts[i]);

@@ -99,11 +99,13 @@ static struct change change_of(struct sim *sim, const struct entry *entry)
     char id[DOC_ID_MAX];
     ASSERT(entry->id.size < sizeof(id));
     snprintf(id, sizeof(id), "%.*s", (int)entry->id.size, (const char *)entry->id.data);
-    uint32_t collection = SIM_PETS;
-    while (!bytes_equal(sim->collections[collection].name, entry->collection)) {
+    uint32_t collection = entry->kind == ENTRY_EVENT ? SIM_EVENTS : SIM_PETS;
+    while (collection < SIM_COLLECTIONS &&
+           !bytes_equal(sim->collections[collection].name, entry->collection)) {
         collection++;
         ASSERT(collection < SIM_COLLECTIONS);
     }
+    ASSERT(entry->kind == ENTRY_EVENT || entry->collection.size > 0);
     struct change change = {
         .epoch = entry->epoch,
         .sequence = entry->sequence,
@@ -154,6 +156,12 @@ static void check_step(const struct sim *sim, const struct entry *entry,
                        const struct change *change, const struct change *before)
 {
     const char *id = sim->model.keys[change->key].id;
+    if (entry->kind == ENTRY_EVENT) {
+        if (before != NULL || change->version != 0 || entry->has_old || entry->changed.size > 0) {
+            sim_fail(sim, "the event %" PRIu64 " says that it changed something", change->sequence);
+        }
+        return;
+    }
     if (entry->has_old != (before != NULL)) {
         sim_fail(sim, "entry %" PRIu64 " of %s is wrong about whether there was a record before",
                  change->sequence, id);
@@ -216,7 +224,7 @@ static void check_token(const struct sim *sim, const struct change *change,
     }
 }
 
-static bool change_equal(const struct change *a, const struct change *b)
+bool change_equal(const struct change *a, const struct change *b)
 {
     return a->epoch == b->epoch && a->key == b->key && a->version == b->version &&
            a->time_ms == b->time_ms && a->deleted == b->deleted && doc_equal(&a->doc, &b->doc) &&
@@ -346,7 +354,7 @@ static void floor_raise(struct sim_key *key, uint64_t sequence)
 
 static const char *kind_name(const struct op *op)
 {
-    static const char *const names[] = {"GET", "CREATE", "PUT", "PATCH", "DELETE", "LIST"};
+    static const char *const names[] = {"GET", "CREATE", "PUT", "PATCH", "DELETE", "LIST", "EVENT"};
     return names[op->request.kind];
 }
 
@@ -609,6 +617,31 @@ static void answer_write(struct sim *sim, struct op *op)
     }
 }
 
+static void answer_event(struct sim *sim, struct op *op)
+{
+    enum status status = op->request.status;
+    if (status != STATUS_OK) {
+        if (status != STATUS_OUTCOME_UNKNOWN) {
+            token_refuse(sim, op);
+        }
+        if (status != STATUS_OUTCOME_UNKNOWN && status != STATUS_BUSY &&
+            status != STATUS_NOT_ACCEPTED && status != STATUS_DISK_FULL) {
+            op_fail(sim, op, "an event does not end like this");
+        }
+        return;
+    }
+    struct change *change = change_answered(sim, op);
+    const struct sim_key *key = &sim->model.keys[change->key];
+    if (key->collection != SIM_EVENTS || !bytes_equal(op->request.new_id, bytes_of_text(key->id)) ||
+        !doc_equal(&op->doc, &change->doc) || change->claimed) {
+        op_fail(sim, op, "that entry is not this event");
+    }
+    change->claimed = true;
+    if (op->has_token) {
+        sim->model.tokens[op->token].fate = TOKEN_WRITTEN;
+    }
+}
+
 /* ---- lists ---- */
 
 static uint64_t list_floor(const struct op *op, uint32_t key)
@@ -736,6 +769,7 @@ void model_answer(struct sim *sim, struct op *op)
         answer_write(sim, op);
         break;
     case REQUEST_EVENT:
-        UNREACHABLE();
+        answer_event(sim, op);
+        break;
     }
 }

@@ -133,6 +133,7 @@ static void setup_draw(struct sim *sim)
     setup->ops = 2 + (uint32_t)sim_random(sim, SIM_OPS_MAX - 2);
     setup->rate = 20 + (uint32_t)sim_random(sim, 80);
     setup->pad_max = sim_chance(sim, 50) ? 20 : DOC_PAD_MAX;
+    setup->extras = sim->seed % 6 == 5;
 }
 
 /* Store faults of a life; none: a store that does as it is told, while something settles. */
@@ -207,6 +208,10 @@ static void turn(struct sim *sim, uint64_t passed_ns, bool load)
         model_follow(sim);
         if (sim->step % 8 == 0 && !sim->reads_fail) {
             check_published(sim);
+        }
+        follow_step(sim);
+        if (load && sim->setup.extras) {
+            slice_step(sim);
         }
     }
 }
@@ -329,6 +334,8 @@ static void disk_end(struct sim *sim, enum sim_end end)
 static void life_crash(struct sim *sim, enum sim_end end)
 {
     model_follow(sim);
+    follow_end(sim);
+    slice_end(sim);
     sim->end = end;
     sim->epoch_before = sim->journal->epoch;
     sim->durable_at_end = journal_durable(sim->journal);
@@ -382,6 +389,11 @@ static void life_clean(struct sim *sim)
         return;
     }
     check_stores(sim);
+    if (!faulty_disk_is_dead(sim->faulty)) {
+        follow_settled(sim);
+    }
+    follow_end(sim);
+    slice_end(sim);
     sim->end = END_CLEAN;
     sim->epoch_before = sim->journal->epoch;
     sim->must_survive = journal_committed(sim->journal);
@@ -540,6 +552,7 @@ static void life_start(struct sim *sim)
         start_again(sim);
     }
     check_stores(sim);
+    follow_start(sim);
     sim->fault = (enum sim_fault)sim_random(sim, FAULT_COUNT);
 }
 
@@ -621,6 +634,7 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t steps)
     sim->wall_ms = WALL_MS_BEGIN;
     sim->end = END_CLEAN;
     world_create(sim);
+    follow_init(sim);
     uint64_t lives = 2 + sim_random(sim, 6);
     for (uint64_t life = 0; life < lives; life++) {
         life_start(sim);

@@ -6,6 +6,8 @@
  *     load.c    which request comes next
  *     model.c   the history of every record as the journal has it, and whether an answer fits it
  *     check.c   what must hold after a start, and when everything is at rest
+ *     follow.c  those who follow the journal from outside, through all lives
+ *     slice.c   slices of shards, as snapshots read them
  *     disk.c    between the journal and the faulty disk: a process that is gone gets errors
  *     doc.c     the documents
  *
@@ -22,6 +24,7 @@
 #include "engine/shard/engine.h"
 #include "engine/shard/random.h"
 #include "engine/shard/shard_internal.h"
+#include "engine/shard/slice.h"
 #include "tests/sim/doc.h"
 
 #define SIM_SHARDS           4
@@ -32,7 +35,10 @@
 #define SIM_IDEMPOTENCY_KEYS 6
 #define SIM_NO_KEY           UINT32_MAX
 
-enum { SIM_PETS, SIM_PRODUCTS, SIM_COLLECTIONS };
+/* To the model a user's event is a record of a collection of its own, which is written once. */
+enum { SIM_PETS, SIM_PRODUCTS, SIM_COLLECTIONS, SIM_EVENTS = SIM_COLLECTIONS };
+
+#define SIM_FOLLOWERS 3
 
 /* ---- the model ---- */
 
@@ -138,6 +144,36 @@ struct sim_setup {
     uint32_t ops;  /* in flight at most */
     uint32_t rate; /* of 100 turns bring a request */
     uint32_t pad_max;
+    /* Events, pins and slices. Not in every run: a seed keeps its meaning by what it draws. */
+    bool extras;
+};
+
+/* Lives outside the process: it keeps its position and what it has seen when that dies. */
+struct sim_follower {
+    uint32_t pace;               /* of 1000 turns it takes part in so many */
+    bool holds;                  /* its cursor stays open between turns */
+    struct position position;    /* of what it saw last; epoch 0: nothing yet */
+    struct change last;          /* what that was */
+    uint64_t next;               /* in this life */
+    uint64_t since;              /* before that it saw nothing, or forgot it */
+    uint64_t seen[SIM_KEYS_MAX]; /* by key: the sequence of the last change; 0: none */
+    struct recent_cursor cursor;
+    struct journal_pin pin;
+    bool is_pinned;
+    uint64_t from_memory;
+    uint64_t from_files;
+    uint64_t resets;
+};
+
+/* A snapshot of one shard, slice by slice. */
+struct sim_slice {
+    struct slice_request request;
+    struct sim *sim;
+    bool busy;
+    bool nobody_asks; /* its life is over */
+    uint8_t after[RECORD_KEY_BYTES_MAX];
+    size_t after_size;
+    uint64_t count;
 };
 
 enum sim_fault {
@@ -185,6 +221,11 @@ struct sim {
     uint32_t op_number; /* given out */
     struct model model;
 
+    /* They draw from a generator of their own, so that without extras they change nothing. */
+    struct random other_random;
+    struct sim_follower followers[SIM_FOLLOWERS];
+    struct sim_slice slice;
+
     /* What the last end of a life allows the next start to have lost: nothing up to here. */
     uint64_t must_survive;
     uint64_t durable_at_end;
@@ -228,7 +269,22 @@ void model_follow(struct sim *sim);
 void model_truncate(struct sim *sim, uint64_t sequence);
 void model_answer(struct sim *sim, struct op *op);
 
+/* Compares it with the history, whose entry it must be. */
+bool change_equal(const struct change *a, const struct change *b);
+
+/* follow.c */
+void follow_init(struct sim *sim);
+void follow_start(struct sim *sim); /* of a life: who goes on, and who must begin again? */
+void follow_step(struct sim *sim);
+void follow_settled(struct sim *sim); /* all is published: they have seen the fold of it */
+void follow_end(struct sim *sim);     /* of a life: before the journal goes */
+
+/* slice.c */
+void slice_step(struct sim *sim);
+void slice_end(struct sim *sim); /* of a life */
+
 /* check.c */
+uint32_t check_shard_of(const struct sim *sim, const struct sim_key *key);
 uint64_t check_store_applied(struct sim *sim, uint32_t shard);
 void check_journal(struct sim *sim); /* after it was opened */
 void check_stores(struct sim *sim);  /* with nothing on its way: they are the fold of the history */
