@@ -10,6 +10,7 @@
 
 #include "net/server/config_scan.h"
 #include "net/server/config_schema.h"
+#include "net/webhook/rule.h"
 #include "protocol/base/assert.h"
 #include "protocol/document/document.h"
 #include "protocol/document/json.h"
@@ -42,6 +43,7 @@ struct block {
 /* Collections point into it. */
 struct memory {
     struct config_document *document;
+    struct config_document *builtin; /* where document names no collections */
     struct block *blocks;
 };
 
@@ -391,9 +393,9 @@ static enum status collection_read(struct config_reader *reader, uint32_t number
     return status == STATUS_OK ? fields_read(reader, base, given, out) : status;
 }
 
-static enum status collections_read(struct config_reader *reader)
+static enum status collections_read(struct config_reader *reader,
+                                    const struct config_document *document)
 {
-    const struct config_document *document = reader->memory->document;
     uint32_t count = document->collections_count;
     reader->config->collections =
         calloc(count + COLLECTION_INTERNAL_COUNT, sizeof(struct collection));
@@ -406,6 +408,123 @@ static enum status collections_read(struct config_reader *reader)
     }
     reader->config->collection_count = count;
     collection_internal_fill(reader->config->collections + count, (uint16_t)count);
+    return status;
+}
+
+static enum status builtin_read(struct config_reader *reader)
+{
+    struct config_refusal refusal;
+    enum status status =
+        config_schema_load(BYTES_LITERAL(default_text), &reader->memory->builtin, &refusal);
+    ASSERT(status != STATUS_INVALID);
+    return status == STATUS_OK ? collections_read(reader, reader->memory->builtin) : status;
+}
+
+/* ---- rules ---- */
+
+static enum status rule_name_read(struct config_reader *reader, const char *base, const char *text,
+                                  struct config_rule *out)
+{
+    char path[CONFIG_PATH_BYTES_MAX];
+    path_set(path, base, "name");
+    if (text == NULL) {
+        return REFUSE(reader, base, "%s", "needs a name");
+    }
+    out->name = bytes_of_text(text);
+    if (!rule_name_valid(out->name)) {
+        return REFUSE(reader, path, "'%.200s' is not 1 to %d of A-Z a-z 0-9 . _ -", text,
+                      RULE_NAME_BYTES_MAX);
+    }
+    for (uint32_t i = 0; i < reader->config->rule_count; i++) {
+        if (bytes_equal(reader->config->rules[i].name, out->name)) {
+            return REFUSE(reader, path, "'%s' is there twice", text);
+        }
+    }
+    return STATUS_OK;
+}
+
+/* JSON to MessagePack. In a block the message names the line of the mistake itself. */
+static enum status rule_document_read(struct config_reader *reader, const char *path,
+                                      const char *text, struct bytes *out)
+{
+    size_t capacity = 3 * strlen(text) + 16;
+    uint8_t *buffer = malloc(capacity);
+    if (buffer == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    struct writer writer = writer_of(buffer, capacity);
+    struct json_error error;
+    enum status status = json_to_document(bytes_of_text(text), &writer, &error);
+    if (status == STATUS_OK) {
+        status = block_keep(reader, writer_bytes(&writer), out);
+    } else if (status != STATUS_NO_MEMORY) {
+        uint32_t block = config_scan_block(&reader->scan, path);
+        uint32_t line = block == 0 ? config_scan_line(&reader->scan, path) : block + error.line - 1;
+        settings_problem_set(reader->problem, "%s:%u: %s: is not JSON: %s", reader->name, line,
+                             path, error.text);
+        status = STATUS_INVALID;
+    }
+    free(buffer);
+    return status;
+}
+
+static enum status rule_check(struct config_reader *reader, const char *path,
+                              const struct config_rule *given)
+{
+    struct rule *rule;
+    struct rule_problem problem;
+    enum status status = rule_parse(given->name, given->document, &rule, &problem);
+    if (status == STATUS_NO_MEMORY) {
+        return status;
+    }
+    if (status != STATUS_OK) {
+        return REFUSE(reader, path, "%s", problem.text);
+    }
+    bool known = rule->collection.size == 0;
+    for (uint32_t i = 0; i < reader->config->collection_count && !known; i++) {
+        known = bytes_equal(reader->config->collections[i].name, rule->collection);
+    }
+    if (!known) {
+        status = REFUSE(reader, path, "collection: there is no collection '%.*s'",
+                        (int)rule->collection.size, (const char *)rule->collection.data);
+    }
+    rule_destroy(&rule);
+    return status;
+}
+
+static enum status rule_entry_read(struct config_reader *reader, uint32_t number,
+                                   const struct config_rule_entry *given)
+{
+    struct config_rule *out = &reader->config->rules[number];
+    char base[CONFIG_PATH_BYTES_MAX];
+    char path[CONFIG_PATH_BYTES_MAX];
+    snprintf(base, sizeof(base), "rules[%u]", number);
+    path_set(path, base, "rule");
+    enum status status = rule_name_read(reader, base, given->name, out);
+    if (status == STATUS_OK && given->rule == NULL) {
+        return REFUSE(reader, base, "%s", "needs a rule (JSON)");
+    }
+    if (status == STATUS_OK) {
+        status = rule_document_read(reader, path, given->rule, &out->document);
+    }
+    return status == STATUS_OK ? rule_check(reader, path, out) : status;
+}
+
+static enum status rules_read(struct config_reader *reader, const struct config_document *document)
+{
+    struct config *config = reader->config;
+    enum status status = STATUS_OK;
+    if (document->rules_count == 0) {
+        return STATUS_OK;
+    }
+    config->rules = calloc(document->rules_count, sizeof(struct config_rule));
+    if (config->rules == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < document->rules_count && status == STATUS_OK; i++) {
+        status = rule_entry_read(reader, i, &document->rules[i]);
+        config->rule_count = i + 1;
+    }
     return status;
 }
 
@@ -495,20 +614,24 @@ static enum status document_read(struct config_reader *reader, struct bytes text
     }
     const struct config_document *document = reader->memory->document;
     if (status != STATUS_OK || document == NULL) {
-        return status;
+        return status == STATUS_OK ? builtin_read(reader) : status;
     }
     status = settings_read(reader, settings);
-    if (status == STATUS_OK && document->collections_count > 0) {
-        return collections_read(reader);
+    if (status != STATUS_OK) {
+        return status;
     }
-    if (status == STATUS_OK && config_scan_has(&reader->scan, "collections")) {
+    if (document->collections_count > 0) {
+        status = collections_read(reader, document);
+    } else if (config_scan_has(&reader->scan, "collections")) {
         return REFUSE(reader, "collections", "%s", "names none");
+    } else {
+        status = builtin_read(reader);
     }
-    return status;
+    return status == STATUS_OK ? rules_read(reader, document) : status;
 }
 
-static enum status text_read(struct bytes text, const char *name, struct settings *settings,
-                             struct config *out, struct settings_problem *problem_out)
+enum status config_read(struct bytes text, const char *name, struct settings *settings,
+                        struct config *out, struct settings_problem *problem_out)
 {
     memset(out, 0, sizeof(*out));
     problem_out->text[0] = '\0';
@@ -526,20 +649,6 @@ static enum status text_read(struct bytes text, const char *name, struct setting
         if (problem_out->text[0] == '\0') {
             settings_problem_set(problem_out, "%s: %s", name, status_text(status));
         }
-    }
-    return status;
-}
-
-enum status config_read(struct bytes text, const char *name, struct settings *settings,
-                        struct config *out, struct settings_problem *problem_out)
-{
-    enum status status = text_read(text, name, settings, out, problem_out);
-    if (status == STATUS_OK && out->collection_count == 0) {
-        config_deinit(out);
-        struct settings unchanged;
-        settings_defaults(&unchanged);
-        status = text_read(BYTES_LITERAL(default_text), "built-in", &unchanged, out, problem_out);
-        ASSERT(status != STATUS_INVALID);
     }
     return status;
 }
@@ -576,6 +685,7 @@ void config_deinit(struct config *config)
     struct memory *memory = config->memory;
     if (memory != NULL) {
         config_schema_free(memory->document);
+        config_schema_free(memory->builtin);
         while (memory->blocks != NULL) {
             struct block *block = memory->blocks;
             memory->blocks = block->next;
@@ -584,5 +694,6 @@ void config_deinit(struct config *config)
         free(memory);
     }
     free(config->collections);
+    free(config->rules);
     memset(config, 0, sizeof(*config));
 }

@@ -1,12 +1,19 @@
 /*
- * config_file.h: the configuration file: settings, and the collections.
+ * config_file.h: the configuration file: settings, the collections, and rules.
  *
  *     threads: 2
  *     collections:
  *       - { name: pets, cache: { ttl: 1h } }
+ *     rules:
+ *       - name: refresh
+ *         rule: |
+ *           { "collection": "pets", "target": { "url": "http://127.0.0.1:8081/hook" } }
  *
  * libcyaml turns YAML into structs by a schema (config_file.c); a scan by libyaml beside it knows
  * at which line each key stands, so that every complaint names file, line and key.
+ *
+ * A rule is checked like one that is put over HTTP; a start puts those that differ from what is
+ * stored. What the file no longer names stays.
  *
  * Owner:  the main thread. A config owns the memory of its collections, which the engine borrows.
  * Tests:  tests/unit/net/server/test_config_file.c, tests/fuzz/fuzz_config.c.
@@ -20,9 +27,16 @@
 
 #define CONFIG_BYTES_MAX (1u << 20)
 
+struct config_rule {
+    struct bytes name;
+    struct bytes document; /* MessagePack; rule_parse takes it */
+};
+
 struct config {
     struct collection *collections;
     uint32_t collection_count; /* COLLECTION_INTERNAL_COUNT more stand behind them */
+    struct config_rule *rules;
+    uint32_t rule_count;
     void *memory; /* config_file.c's */
 };
 

@@ -200,6 +200,12 @@ static enum status scalar_read(struct scanner *scanner, const yaml_event_t *even
         return status == STATUS_OK ? node_add(scanner, event->start_mark, true) : status;
     }
     enum status status = value_begin(scanner, event->start_mark);
+    if (status == STATUS_OK && event->data.scalar.style == YAML_LITERAL_SCALAR_STYLE &&
+        scanner->scan->count > 0) {
+        /* The mark is that of the '|', counted from 0; the block begins on the next line. */
+        scanner->scan->nodes[scanner->scan->count - 1].block_line =
+            (uint32_t)event->start_mark.line + 2;
+    }
     return status == STATUS_OK ? switch_note(scanner, event) : status;
 }
 
@@ -318,6 +324,16 @@ uint32_t config_scan_line(const struct config_scan *scan, const char *path)
         *end = '\0';
     }
     return 1;
+}
+
+uint32_t config_scan_block(const struct config_scan *scan, const char *path)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        if (strcmp(scan->nodes[i].path, path) == 0) {
+            return scan->nodes[i].block_line;
+        }
+    }
+    return 0;
 }
 
 const struct config_node *config_scan_key(const struct config_scan *scan, size_t count)

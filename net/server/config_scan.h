@@ -20,7 +20,8 @@
 struct config_node {
     char *path; /* "collections[1].cache.ttl" */
     uint32_t line;
-    bool is_key; /* of a mapping, not an element of a list */
+    bool is_key;         /* of a mapping, not an element of a list */
+    uint32_t block_line; /* its value is a block (`|`), whose first line this is; 0: it is none */
 };
 
 struct config_scan {
@@ -39,6 +40,8 @@ void config_scan_deinit(struct config_scan *scan);
 bool config_scan_has(const struct config_scan *scan, const char *path);
 /* The line of a path, or of the nearest thing around it that has one. */
 uint32_t config_scan_line(const struct config_scan *scan, const char *path);
+/* The first line of the block (`|`) that is the value of a path; 0: it is none. */
+uint32_t config_scan_block(const struct config_scan *scan, const char *path);
 /* The key that came as number `count` of all keys, from 1; NULL: there are fewer. */
 const struct config_node *config_scan_key(const struct config_scan *scan, size_t count);
 

@@ -8,6 +8,7 @@
 #include "protocol/base/assert.h"
 
 #define VALUE_BYTES_MAX 4096
+#define RULE_BYTES_MAX  (256u << 10)
 
 /* All is optional for libcyaml; config_file.c says what is needed, in words of its own. */
 #define OPTIONAL (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
@@ -60,6 +61,16 @@ static const cyaml_schema_value_t collection_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_collection, collection_fields),
 };
 
+static const cyaml_schema_field_t rule_fields[] = {
+    TEXT_FIELD(struct config_rule_entry, name),
+    CYAML_FIELD_STRING_PTR("rule", OPTIONAL, struct config_rule_entry, rule, 0, RULE_BYTES_MAX),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t rule_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_rule_entry, rule_fields),
+};
+
 static const cyaml_schema_field_t cache_settings_fields[] = {
     TEXT_FIELD(struct config_cache_settings, enabled),
     TEXT_FIELD(struct config_cache_settings, unauthorized_invalidation),
@@ -76,6 +87,7 @@ static const cyaml_schema_field_t document_fields[] = {
         CYAML_FIELD_MAPPING_PTR("cache", OPTIONAL, struct config_document, cache,
                                 cache_settings_fields),
     LIST_FIELD(struct config_document, collections, &collection_schema, COLLECTION_COUNT_MAX),
+    LIST_FIELD(struct config_document, rules, &rule_schema, CONFIG_RULES_MAX),
     CYAML_FIELD_END,
 };
 

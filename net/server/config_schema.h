@@ -13,6 +13,8 @@
 #include "net/server/settings.h"
 #include "protocol/base/bytes.h"
 
+#define CONFIG_RULES_MAX 1024
+
 /* Any text may be absent: NULL. */
 struct config_field {
     char *name;
@@ -41,6 +43,11 @@ struct config_collection {
     uint32_t fields_count;
 };
 
+struct config_rule_entry {
+    char *name;
+    char *rule; /* JSON */
+};
+
 struct config_cache_settings {
     char *enabled;
     char *unauthorized_invalidation;
@@ -56,6 +63,8 @@ struct config_document {
     struct config_cache_settings *cache;
     struct config_collection *collections;
     uint32_t collections_count;
+    struct config_rule_entry *rules;
+    uint32_t rules_count;
 };
 
 /* Why libcyaml refused. */

@@ -136,6 +136,14 @@ class File(unittest.TestCase):
                 "cache: { unauthorized_invalidation: no }\n",
                 "f.yaml:1: cache.unauthorized_invalidation: 'no' is not one of fail_with_403|",
             ),
+            (
+                "rules:\n  - name: a\n    rule: |\n      {\n        \"target\": }\n",
+                "f.yaml:5: rules[0].rule: is not JSON: ",
+            ),
+            (
+                "rules:\n  - name: a\n    rule: |\n      { \"target\": { \"url\": \"ftp://a\" } }\n",
+                "f.yaml:3: rules[0].rule: target.url: begins with neither http:// nor https://",
+            ),
         ):
             with self.subTest(text=text):
                 self.assertTrue(self.refused(text).startswith(message), self.refused(text))

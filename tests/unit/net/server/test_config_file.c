@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "net/server/config_file.h"
+#include "net/webhook/rule.h"
 
 static struct settings settings;
 static struct settings_problem problem;
@@ -126,4 +127,89 @@ Test(config_file, deep_nesting_and_long_keys_are_refused)
     memset(text, 'a', 50000);
     memcpy(text + 50000, ": 1", 4);
     cr_assert_eq(read(text, &config), STATUS_INVALID);
+}
+
+/* ---- rules ---- */
+
+#define RULE "{\"target\":{\"url\":\"http://a/\"}}"
+
+Test(config_file, rules_come_as_documents_beside_any_collections)
+{
+    static const char *const collections[] = {"", "collections: [ { name: pets } ]\n"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[1024];
+        struct config config;
+        snprintf(text, sizeof(text),
+                 "%srules:\n"
+                 "  - name: refresh\n"
+                 "    rule: |\n"
+                 "      {\n"
+                 "        \"collection\": \"pets\",\n"
+                 "        \"target\": { \"url\": \"http://127.0.0.1:81/{id}\",\n"
+                 "                      \"path\": { \"id\": \"$.keys.id\" } }\n"
+                 "      }\n"
+                 "  - { name: other, rule: '" RULE "' }\n",
+                 collections[i]);
+        cr_assert_eq(read(text, &config), STATUS_OK, "%s", problem.text);
+        cr_assert_eq(config.collection_count, i == 0 ? 2 : 1);
+        cr_assert(is(config.collections[0].name, "pets"));
+        cr_assert_eq(config.rule_count, 2);
+        cr_assert(is(config.rules[0].name, "refresh") && is(config.rules[1].name, "other"));
+        for (uint32_t j = 0; j < 2; j++) {
+            struct rule *rule;
+            struct rule_problem words;
+            cr_assert_eq(rule_parse(config.rules[j].name, config.rules[j].document, &rule, &words),
+                         STATUS_OK, "%s", words.text);
+            cr_assert(is(rule->collection, j == 0 ? "pets" : ""));
+            rule_destroy(&rule);
+        }
+        config_deinit(&config);
+        cr_assert_eq(config.rules, NULL);
+    }
+}
+
+Test(config_file, may_have_no_rules)
+{
+    struct config config;
+    cr_assert_eq(read("rules: []\n", &config), STATUS_OK, "%s", problem.text);
+    cr_assert(config.rule_count == 0 && config.rules == NULL && config.collection_count == 2);
+    config_deinit(&config);
+}
+
+Test(config_file, says_at_which_line_a_rule_is_wrong)
+{
+    static const struct {
+        const char *text;
+        const char *message;
+    } wrong[] = {
+        {"rules:\n - rule: '" RULE "'\n", "f:2: rules[0]: needs a name"},
+        {"rules:\n - name: a\n", "f:2: rules[0]: needs a rule (JSON)"},
+        {"rules:\n - name: a b\n   rule: '" RULE "'\n",
+         "f:2: rules[0].name: 'a b' is not 1 to 128 of A-Z a-z 0-9 . _ -"},
+        {"rules:\n - { name: a, rule: '" RULE "' }\n - { name: a, rule: '" RULE "' }\n",
+         "f:3: rules[1].name: 'a' is there twice"},
+        {"rules:\n - name: a\n   rule: { target: x }\n",
+         "f:3: rules[0].rule: is not a single value"},
+        {"rules:\n - name: a\n   file: x\n", "f:3: rules[0].file: there is no such key"},
+        {"rules: { name: a }\n", "f:1: rules: is not a list"},
+        {"rules:\n - name: a\n   rule: '{}'\n", "f:3: rules[0].rule: target: is missing"},
+        {"rules:\n - name: a\n   rule: '{\"target\":{\"url\":\"http://a/\"},\"x\":1}'\n",
+         "f:3: rules[0].rule: x: there is no such member; there are pattern, collection, target, "
+         "retry, secret, enabled"},
+        {"rules:\n - name: a\n   rule: "
+         "'{\"target\":{\"url\":\"http://a/\"},\"collection\":\"none\"}'",
+         "f:3: rules[0].rule: collection: there is no collection 'none'"},
+        {"rules:\n - name: a\n   rule: '{'\n", "f:3: rules[0].rule: is not JSON: "},
+        {"rules:\n - name: a\n   rule: |\n     {\n       \"target\": {\n         \"url\" 1 } }\n",
+         "f:6: rules[0].rule: is not JSON: "},
+        {"# a\nrules:\n - name: a\n   rule:\n    |\n     {\n       x\n     }\n",
+         "f:7: rules[0].rule: is not JSON: "},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct config config;
+        cr_assert_eq(read(wrong[i].text, &config), STATUS_INVALID, "%s", wrong[i].text);
+        cr_assert_eq(strncmp(problem.text, wrong[i].message, strlen(wrong[i].message)), 0,
+                     "%s\n%s\n%s", wrong[i].text, problem.text, wrong[i].message);
+        cr_assert(config.rules == NULL && config.collections == NULL);
+    }
 }
