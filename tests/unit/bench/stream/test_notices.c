@@ -1,0 +1,82 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench/stream/notices.h"
+
+struct heard {
+    size_t count;
+    uint64_t serials[16];
+};
+
+static void hear(void *context, uint64_t serial)
+{
+    struct heard *heard = context;
+    cr_assert_lt(heard->count, 16);
+    heard->serials[heard->count++] = serial;
+}
+
+static struct heard feed(bool chunked, const char *text, size_t piece)
+{
+    struct heard heard = {0};
+    struct notices *notices = malloc(sizeof(*notices));
+    cr_assert_not_null(notices);
+    notices_init(notices, chunked);
+    struct bytes bytes = bytes_of_text(text);
+    for (size_t at = 0; at < bytes.size; at += piece) {
+        notices_feed(notices, bytes_slice(bytes, at, piece), hear, &heard);
+    }
+    cr_assert_not(notices->bad);
+    free(notices);
+    return heard;
+}
+
+Test(notices, the_new_image_s_serial_number_is_told_once_an_event)
+{
+    const char *event = "id: a\nevent: modify\ndata: {\"newImage\":{\"serial\":7},"
+                        "\"oldImage\":{\"serial\":6}}\n\n";
+    char chunk[256];
+    snprintf(chunk, sizeof(chunk), "%zx\r\n%s\r\n", strlen(event), event);
+    for (size_t piece = 1; piece <= strlen(chunk); piece++) {
+        struct heard heard = feed(true, chunk, piece);
+        cr_assert_eq(heard.count, 1);
+        cr_assert_eq(heard.serials[0], 7);
+    }
+}
+
+Test(notices, an_event_may_be_cut_anywhere_into_chunks)
+{
+    const char *text = "8\r\ndata: {\"\r\n7\r\nserial\"\r\n3\r\n:12\r\n4\r\n3}\n\n\r\n"
+                       "11\r\ndata: \"serial\":9\n\r\n";
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        struct heard heard = feed(true, text, piece);
+        cr_assert_eq(heard.count, 2);
+        cr_assert_eq(heard.serials[0], 123);
+        cr_assert_eq(heard.serials[1], 9);
+    }
+}
+
+Test(notices, replies_of_redis_are_lines)
+{
+    const char *text = "*3\r\n$7\r\nmessage\r\n$5\r\nbench\r\n$12\r\n{\"serial\":42}\r\n"
+                       ">2\r\n$10\r\ninvalidate\r\n*2\r\n$9\r\nbench:007\r\n$9\r\nbench:008\r\n";
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        struct heard heard = feed(false, text, piece);
+        cr_assert_eq(heard.count, 3);
+        cr_assert_eq(heard.serials[0], 42);
+        cr_assert_eq(heard.serials[1], 7);
+        cr_assert_eq(heard.serials[2], 8);
+    }
+}
+
+Test(notices, what_is_no_chunk_is_seen)
+{
+    struct heard heard = {0};
+    struct notices *notices = malloc(sizeof(*notices));
+    cr_assert_not_null(notices);
+    notices_init(notices, true);
+    notices_feed(notices, BYTES_LITERAL("data: x\n"), hear, &heard);
+    cr_assert(notices->bad);
+    cr_assert_eq(heard.count, 0);
+    free(notices);
+}
