@@ -265,6 +265,75 @@ bool field_media_type_is(struct bytes content_type, struct bytes type)
     return field_equals(trimmed(bytes_slice(content_type, 0, size)), type);
 }
 
+/* ---- Accept ---- */
+
+/* "1", "0.5", "0.125" as thousandths; what is no such number counts as 1. */
+static uint32_t quality_read(struct bytes text)
+{
+    uint32_t quality = 0;
+    uint32_t unit = 1000;
+    for (size_t at = 0; at < text.size; at++) {
+        bool is_point = at == 1 && text.data[at] == '.';
+        if ((!is_point && (text.data[at] < '0' || text.data[at] > '9')) || at > 4) {
+            return 1000;
+        }
+        if (!is_point) {
+            quality += (uint32_t)(text.data[at] - '0') * unit;
+            unit /= 10;
+        }
+    }
+    return text.size == 0 || quality > 1000 ? 1000 : quality;
+}
+
+/* Of one range: its parameter q, 1000 without. */
+static uint32_t range_quality(struct bytes parameters)
+{
+    while (parameters.size > 0) {
+        size_t size = unquoted_size(parameters, ';');
+        struct bytes parameter = bytes_slice(parameters, 0, size);
+        parameters = bytes_slice(parameters, size + 1, parameters.size);
+        size_t name_size = unquoted_size(parameter, '=');
+        if (field_equals(trimmed(bytes_slice(parameter, 0, name_size)), BYTES_LITERAL("q"))) {
+            return quality_read(trimmed(bytes_slice(parameter, name_size + 1, parameter.size)));
+        }
+    }
+    return 1000;
+}
+
+/* How closely a range names the type: 3 itself, 2 all of its kind, 1 everything, 0 not at all. */
+static uint32_t range_closeness(struct bytes range, struct bytes type)
+{
+    if (field_equals(range, type)) {
+        return 3;
+    }
+    if (bytes_equal(range, BYTES_LITERAL("*/*"))) {
+        return 1;
+    }
+    bool is_kind =
+        range.size > 2 && range.data[range.size - 1] == '*' && range.data[range.size - 2] == '/' &&
+        type.size >= range.size &&
+        field_equals(bytes_slice(range, 0, range.size - 1), bytes_slice(type, 0, range.size - 1));
+    return is_kind ? 2 : 0;
+}
+
+uint32_t field_accept_quality(struct bytes accept, struct bytes type, bool by_name)
+{
+    uint32_t closest = by_name ? 2 : 0;
+    uint32_t quality = 0;
+    while (accept.size > 0) {
+        size_t size = unquoted_size(accept, ',');
+        struct bytes range = bytes_slice(accept, 0, size);
+        accept = bytes_slice(accept, size + 1, accept.size);
+        size_t type_size = unquoted_size(range, ';');
+        uint32_t closeness = range_closeness(trimmed(bytes_slice(range, 0, type_size)), type);
+        if (closeness > closest) {
+            closest = closeness;
+            quality = range_quality(bytes_slice(range, type_size + 1, range.size));
+        }
+    }
+    return quality;
+}
+
 /* ---- idempotency keys ---- */
 
 /* The content of a structured string; INVALID unless it ends with the value. */

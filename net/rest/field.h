@@ -39,6 +39,10 @@ bool field_has_token(struct bytes list, struct bytes token);
 /* True when a Content-Type is the type given (lower case), whatever its parameters. */
 bool field_media_type_is(struct bytes content_type, struct bytes type);
 
+/* What an Accept gives a media type (lower case): 0 (not at all) to 1000, by the most specific of
+ * its ranges; by_name: only a range without a '*' counts. */
+uint32_t field_accept_quality(struct bytes accept, struct bytes type, bool by_name);
+
 /*
  * Idempotency-Key: 1 to IDEMPOTENCY_KEY_BYTES_MAX bytes of visible ASCII; or a structured string
  * ("…" with \" and \\), which names the same key as its content does bare. buffer holds

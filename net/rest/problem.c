@@ -81,6 +81,7 @@ void problem_body_write(const struct problem *problem, struct bytes request_id,
                         struct writer *json_out)
 {
     ASSERT(problem->status >= 400);
+    ASSERT(problem->members.size <= PROBLEM_MEMBERS_BYTES_MAX);
     struct bytes title = bytes_of_text(head_reason(problem->status));
     struct bytes detail = detail_cut(problem->detail);
     if (detail.size == 0) {
@@ -103,5 +104,6 @@ void problem_body_write(const struct problem *problem, struct bytes request_id,
     json_string_write(json_out, detail);
     writer_put(json_out, BYTES_LITERAL(",\"request_id\":"));
     json_string_write(json_out, request_id);
+    writer_put(json_out, problem->members);
     writer_u8(json_out, '}');
 }

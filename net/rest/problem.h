@@ -15,9 +15,10 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/status.h"
 
-#define PROBLEM_DETAIL_BYTES_MAX 512
+#define PROBLEM_DETAIL_BYTES_MAX  512
+#define PROBLEM_MEMBERS_BYTES_MAX 512
 /* Detail stands in it twice, and a byte of it takes at most six as JSON. */
-#define PROBLEM_BODY_BYTES_MAX (2 * 6 * PROBLEM_DETAIL_BYTES_MAX + 512)
+#define PROBLEM_BODY_BYTES_MAX (12 * PROBLEM_DETAIL_BYTES_MAX + PROBLEM_MEMBERS_BYTES_MAX + 512)
 
 struct problem {
     uint16_t status;
@@ -26,6 +27,8 @@ struct problem {
     struct bytes detail;
     uint32_t retry_after_s; /* 0: not said */
     const char *allow;      /* methods, with 405; NULL: not said */
+    /* More members as JSON, each with a comma before it; empty: none. */
+    struct bytes members;
 };
 
 uint16_t problem_http_status(enum status status);

@@ -60,6 +60,7 @@ static enum status options_set(struct rest *rest, const struct rest_options *opt
     }
     rest->access_log = options->access_log;
     collections_sort(rest);
+    changes_lists_init(&rest->changes);
     return rest_headers_set(rest, options->cors_origin, options->cache_control,
                             options->unauthorized_invalidation);
 }
@@ -118,6 +119,13 @@ void rest_dispatched(struct rest *rest)
 {
     rest_held_run(rest);
     rest->holding = false;
+}
+
+uint64_t rest_step(struct rest *rest)
+{
+    ASSERT(rest->held_count == 0);
+    ASSERT(!rest->holding);
+    return rest->options.stream == NULL ? UINT64_MAX : changes_step(rest);
 }
 
 void rest_turn_end(struct rest *rest)
@@ -254,6 +262,10 @@ static void route(struct rest *rest, struct http_exchange *exchange, const struc
     } else if (collection != NULL) {
         exchange->route = metrics_route_list(collection);
         route_list(rest, exchange, collection);
+    } else if (target->shape == TARGET_ONE &&
+               bytes_equal(target->first, BYTES_LITERAL("changes"))) {
+        exchange->route = METRICS_ROUTE_CHANGES;
+        rest_changes(rest, exchange);
     } else if (target->shape != TARGET_ONE || !rest_operation(rest, exchange, target->first)) {
         answer_nothing_there(rest, exchange);
     }

@@ -15,7 +15,8 @@
  * Wiring, on each thread:
  *     http_options.handle = rest_handle; .refuse = rest_refuse; .finished = rest_finished; .context
  *     = rest; each turn: rest_turn(rest, now_ns, wall_ms), the ring's completions,
- *     rest_dispatched(rest), engine_thread_step, the sends, rest_turn_end(rest).
+ *     rest_dispatched(rest), engine_thread_step, stream_step, rest_step(rest), the sends,
+ *     rest_turn_end(rest).
  */
 #ifndef FRESHET_NET_REST_REST_H
 #define FRESHET_NET_REST_REST_H
@@ -96,6 +97,10 @@ void rest_destroy(struct rest **rest);
  */
 void rest_turn(struct rest *rest, uint64_t now_ns, uint64_t wall_ms);
 void rest_dispatched(struct rest *rest);
+/* After stream_step, before http_server_step: what answers of changes have to say by themselves.
+ * Returns when it wants to run again though nothing happens. Without it no stream of changes
+ * ends. */
+uint64_t rest_step(struct rest *rest);
 void rest_turn_end(struct rest *rest);
 /* What may change while it runs; on rest's thread, between two turns. TOO_LARGE: nothing has
  * changed. */

@@ -67,12 +67,22 @@ static void answer_keep(uint16_t status, struct bytes head, struct bytes body)
     fake.sent_size = head.size + body.size;
     fake.sent[fake.sent_size] = 0;
     fake.exchange->status = status;
-    fake.exchange->answer_bytes = (uint32_t)fake.sent_size;
+    fake_exchange_end();
+}
+
+void fake_exchange_end(void)
+{
+    fake.exchange->answer_bytes = fake.sent_size;
     fake.answers++;
     fake.answered = *fake.exchange;
     memset(fake.exchange, 0xEE, sizeof(*fake.exchange));
     free(fake.exchange);
     fake.exchange = NULL;
+}
+
+void fake_memory_end(void)
+{
+    memset(arena, 0xEE, arena_used);
 }
 
 void http_answer_end(struct http_exchange *exchange, size_t size, uint16_t status)
@@ -100,6 +110,12 @@ bool http_has_memory(const struct http_exchange *exchange, size_t size)
 {
     ASSERT(exchange == fake.exchange);
     return fake.memory_bytes_max == 0 || size <= fake.memory_bytes_max;
+}
+
+void http_close_after(struct http_exchange *exchange)
+{
+    ASSERT(exchange == fake.exchange);
+    fake.closes = true;
 }
 
 bool http_closes(const struct http_exchange *exchange)
@@ -383,7 +399,7 @@ void fake_send_bytes(const char *head, struct bytes body)
     fake.exchange->number = 0x42;
     fake.exchange->started_ns = FAKE_NOW_NS - 5000;
     fake.exchange->request.headers = headers;
-    fake.exchange->request.minor = 1;
+    fake.exchange->request.minor = fake.is_http_1_0 ? 0 : 1;
     fake.exchange->request.body = body;
     fake.exchange->request.has_body = body.size > 0;
     head_read(&fake.exchange->request, request_text);
@@ -393,8 +409,10 @@ void fake_send_bytes(const char *head, struct bytes body)
         memset(request_text, '!', sizeof(request_text));
         memset(headers, 0, sizeof(headers));
         enum http_method method = fake.exchange->request.method;
+        uint8_t minor = fake.exchange->request.minor;
         memset(&fake.exchange->request, 0, sizeof(fake.exchange->request));
         fake.exchange->request.method = method;
+        fake.exchange->request.minor = minor;
     }
 }
 

@@ -25,6 +25,7 @@ struct fake {
     uint32_t answers;
     uint32_t releases;
     bool closes;
+    bool is_http_1_0;
     size_t memory_bytes_max; /* of an answer's body; 0: no limit */
     bool keep_alive;
     bool no_room;              /* http_answer_begin gives NULL */
@@ -55,6 +56,10 @@ void fake_start(void);
 void fake_end(void);
 /* A new exchange, zeroed, for what is not sent with fake_send. */
 void fake_exchange_begin(void);
+/* It has been answered with what is in sent. */
+void fake_exchange_end(void);
+/* Nobody looks any more at what lived in its memory. */
+void fake_memory_end(void);
 /* A whole request as on the wire; the answer may come at once or with fake_done. */
 void fake_send(const char *head, const char *body);
 void fake_send_bytes(const char *head, struct bytes body);

@@ -28,7 +28,7 @@ Test(rest, what_is_not_there_is_404_and_what_has_no_such_method_405)
         {"GET /", 404, NULL},
         {"GET /cats", 404, NULL},
         {"GET /cats/1", 404, NULL},
-        {"GET /changes", 404, NULL},
+        {"GET /changes/1", 404, NULL},
         {"GET //1", 404, NULL},
         {"GET /pets/1/2", 404, NULL},
         {"GET /healthz/1", 404, NULL},
