@@ -98,6 +98,18 @@ Test(places, the_lag_in_bytes_is_that_of_the_entries_that_are_behind)
     }
 }
 
+Test(places, within_a_segment_all_entries_count_the_same)
+{
+    fixture_write(&fixture, 6, 3000);
+    uint64_t all = journal_bytes_behind(fixture.journal, 0);
+    cr_assert_gt(all, 18000u);
+    for (uint64_t at = 0; at <= 6; at++) {
+        uint64_t behind = journal_bytes_behind(fixture.journal, at);
+        cr_assert(behind <= all * (6 - at) / 6 && behind + 1 >= all * (6 - at) / 6, "%zu of %zu",
+                  (size_t)behind, (size_t)all);
+    }
+}
+
 Test(places, the_lag_behind_what_was_trimmed_is_all_that_there_is)
 {
     journal_retain(fixture.journal, UINT64_MAX);

@@ -269,6 +269,28 @@ Test(recent, a_block_outside_takes_what_fits_and_follows_and_is_read_by_the_same
     cr_assert_eq(cursor.next_sequence, 15u);
 }
 
+Test(recent, a_block_takes_an_entry_only_with_its_offset_whatever_the_capacity)
+{
+    for (size_t capacity = 96; capacity < 1104; capacity++) {
+        struct recent_block *block;
+        cr_assert_eq(recent_block_create(capacity, &block), STATUS_OK);
+        uint64_t count = 0;
+        struct entry entry;
+        do {
+            cr_assert_eq(entry_view(entry_make(encoded, count + 1, 96), &entry), STATUS_OK);
+            entry.epoch = 1;
+        } while (recent_block_add(block, &entry, entry_stored(&entry)) && ++count > 0);
+        cr_assert_eq(count, (capacity + 3) / 4 * 4 / 100, "capacity %zu", capacity);
+        for (uint64_t at = 1; at <= count; at++) {
+            cr_assert_eq(recent_block_seek(block, at, &cursor), STATUS_OK);
+            cr_assert(recent_next(NULL, &cursor, count, &entry));
+            cr_assert_eq(get_u64(entry.new_document.data), at);
+        }
+        recent_release(&cursor);
+        recent_block_unref(block);
+    }
+}
+
 Test(recent, a_block_outside_takes_neither_another_epoch_nor_a_gap)
 {
     struct recent_block *block;
