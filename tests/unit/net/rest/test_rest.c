@@ -181,8 +181,9 @@ Test(rest, the_openapi_document_is_json_and_names_each_route)
     struct writer out = writer_of(document, sizeof(document));
     cr_assert_eq(json_to_document(bytes_of_text(fake_body()), &out, NULL), STATUS_OK);
     static const char *const paths[] = {"/{collection}", "/{collection}/{id}", "/healthz",
-                                        "/readyz",       "/metrics",           "/openapi.json"};
-    for (size_t index = 0; index < 6; index++) {
+                                        "/readyz",       "/metrics",           "/openapi.json",
+                                        "/changes"};
+    for (size_t index = 0; index < sizeof(paths) / sizeof(paths[0]); index++) {
         const struct bytes names[] = {BYTES_LITERAL("paths"), bytes_of_text(paths[index])};
         struct bytes value;
         cr_assert(document_find_path(writer_bytes(&out), names, 2, &value), "%s", paths[index]);
