@@ -4,10 +4,6 @@
 
 #include "engine/filter/pattern_internal.h"
 #include "protocol/base/assert.h"
-#include "protocol/base/limits.h"
-
-/* An image is one level below its event. */
-#define EVENT_DEPTH_MAX (DOCUMENT_DEPTH_MAX + 8)
 
 const struct node *pattern_child(const struct pattern *pattern, const struct node *node,
                                  struct bytes name)
@@ -108,13 +104,13 @@ static bool accepts_plain(const struct test *test, const struct value *value)
     return value->kind == VALUE_STRING && accepts_text(test, value->text);
 }
 
-bool test_accepts(const struct pattern *pattern, const struct test *test, const struct value *value)
+bool test_accepts(const struct test *test, const struct test *parts, const struct value *value)
 {
     if (test->kind != TEST_ANYTHING_BUT) {
         return accepts_plain(test, value);
     }
     for (uint32_t index = 0; index < test->part_count; index++) {
-        if (accepts_plain(&pattern->parts[test->part_at + index], value)) {
+        if (accepts_plain(&parts[test->part_at + index], value)) {
             return false;
         }
     }
@@ -125,7 +121,7 @@ static bool condition_accepts(const struct pattern *pattern, const struct condit
                               const struct value *value)
 {
     for (uint32_t index = 0; index < condition->test_count; index++) {
-        if (test_accepts(pattern, &pattern->tests[condition->test_at + index], value)) {
+        if (test_accepts(&pattern->tests[condition->test_at + index], pattern->parts, value)) {
             return true;
         }
     }
@@ -271,8 +267,8 @@ static const struct node *next_wanted(struct walk *walk, struct walk_frame *fram
     return NULL;
 }
 
-static bool alternative_matches(const struct pattern *pattern,
-                                const struct alternative *alternative, struct bytes event)
+bool alternative_matches(const struct pattern *pattern, const struct alternative *alternative,
+                         struct bytes event)
 {
     struct walk walk;
     walk.pattern = pattern;

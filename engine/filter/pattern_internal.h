@@ -14,6 +14,10 @@
 
 #include "engine/filter/pattern.h"
 #include "engine/filter/value.h"
+#include "protocol/base/limits.h"
+
+/* An image is one level below its event; deeper is no event. */
+#define EVENT_DEPTH_MAX (DOCUMENT_DEPTH_MAX + 8)
 
 enum test_kind {
     TEST_NULL,
@@ -103,8 +107,10 @@ struct pattern {
 /* The child of that name; NULL when no condition is there or below. */
 const struct node *pattern_child(const struct pattern *pattern, const struct node *node,
                                  struct bytes name);
-bool test_accepts(const struct pattern *pattern, const struct test *test,
-                  const struct value *value);
+/* parts: of the pattern, or of whoever holds a copy of the test. */
+bool test_accepts(const struct test *test, const struct test *parts, const struct value *value);
+bool alternative_matches(const struct pattern *pattern, const struct alternative *alternative,
+                         struct bytes event);
 /* "newImage.price" */
 void condition_path_write(const struct pattern *pattern, const struct condition *condition,
                           struct writer *out);

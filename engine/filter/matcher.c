@@ -1,0 +1,540 @@
+#include "engine/filter/matcher.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/filter/matcher_internal.h"
+#include "protocol/base/assert.h"
+
+/* A memo holds the epoch and, in its last two bits, a judgement. */
+#define EPOCH_MAX (UINT32_MAX >> 2)
+/* What one event needs beyond this is given back after it. */
+#define VALUES_KEPT 4096
+
+static_assert(sizeof(struct posting) == 32, "two postings in a cache line");
+
+/* ---- making, ending ---- */
+
+static void pool_init(struct pool *pool, size_t item_bytes)
+{
+    *pool = (struct pool){.item_bytes = item_bytes, .free_first = NONE};
+}
+
+enum status matcher_create(struct matcher **out)
+{
+    ASSERT(out != NULL);
+    *out = NULL;
+    struct matcher *matcher = calloc(1, sizeof(*matcher));
+    if (matcher == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    matcher->bytes = sizeof(*matcher);
+    pool_init(&matcher->fields, sizeof(struct field));
+    pool_init(&matcher->conditions, sizeof(struct shared_condition));
+    pool_init(&matcher->hooks, sizeof(struct hook));
+    pool_init(&matcher->alternatives, sizeof(struct posted_alternative));
+    pool_init(&matcher->rules, sizeof(struct rule));
+    matcher->root = field_acquire(matcher, NONE, BYTES_EMPTY);
+    if (matcher->root == NONE) {
+        matcher_destroy(&matcher);
+        return STATUS_NO_MEMORY;
+    }
+    *out = matcher;
+    ASSERT(matcher->rule_count == 0);
+    return STATUS_OK;
+}
+
+void matcher_destroy(struct matcher **matcher_at)
+{
+    ASSERT(matcher_at != NULL);
+    struct matcher *matcher = *matcher_at;
+    if (matcher == NULL) {
+        return;
+    }
+    for (uint32_t id = 0; id < matcher->rules.count; id++) {
+        if (rule_at(matcher, id)->pattern != NULL) {
+            matcher_remove(matcher, id);
+        }
+    }
+    if (matcher->fields.count > 0) {
+        field_release(matcher, matcher->root);
+    }
+    free(matcher->fields.items);
+    free(matcher->conditions.items);
+    free(matcher->hooks.items);
+    free(matcher->alternatives.items);
+    free(matcher->rules.items);
+    free(matcher->field_buckets.heads);
+    free(matcher->condition_buckets.heads);
+    free(matcher->hook_buckets.heads);
+    free(matcher->always.items);
+    free(matcher->slots);
+    free(matcher->memo);
+    free(matcher->fired_epoch);
+    free(matcher->fired);
+    free(matcher->values);
+    free(matcher->users);
+    free(matcher);
+    *matcher_at = NULL;
+    ASSERT(*matcher_at == NULL);
+}
+
+uint32_t matcher_count(const struct matcher *matcher)
+{
+    return matcher->rule_count;
+}
+
+size_t matcher_bytes(const struct matcher *matcher)
+{
+    return matcher->bytes;
+}
+
+/* ---- adding, removing ---- */
+
+static struct postings *postings_of(struct matcher *matcher, uint32_t key)
+{
+    return key == NONE ? &matcher->always : &condition_at(matcher, key)->postings;
+}
+
+/* Guards for the rarest conditions that can have one; the rarest of the others is named. */
+static struct posting make_posting(const struct matcher *matcher, uint32_t id)
+{
+    const struct posted_alternative *alternative = alternative_at(matcher, id);
+    struct posting posting = {.alternative = id, .condition = NONE};
+    uint32_t guards = 0;
+    for (uint32_t index = 0; index < alternative->condition_count; index++) {
+        uint32_t condition = alternative->conditions[index];
+        if (condition == alternative->key) {
+            continue;
+        }
+        struct guard guard = condition_guard(matcher, condition);
+        if (guard.kind != GUARD_NONE && guards < POSTING_GUARDS) {
+            posting.guards[guards++] = guard;
+        } else if (guard.kind == GUARD_NONE && posting.condition == NONE) {
+            posting.condition = condition;
+        }
+    }
+    return posting;
+}
+
+static bool post(struct matcher *matcher, uint32_t id)
+{
+    struct posted_alternative *alternative = alternative_at(matcher, id);
+    uint32_t first = alternative->conditions[0];
+    uint32_t key = condition_at(matcher, first)->accepts_absent ? NONE : first;
+    bool is_first = key != NONE && postings_of(matcher, key)->count == 0;
+    if (is_first && !index_add(matcher, key)) {
+        return false;
+    }
+    struct postings *postings = postings_of(matcher, key);
+    if (!matcher_reserve(matcher, &postings->items, postings->count + 1, &postings->capacity,
+                         sizeof(*postings->items))) {
+        if (is_first) {
+            index_remove(matcher, key);
+        }
+        return false;
+    }
+    alternative->key = key;
+    alternative->posting = postings->count;
+    postings->items[postings->count++] = make_posting(matcher, id);
+    return true;
+}
+
+static void unpost(struct matcher *matcher, uint32_t id)
+{
+    const struct posted_alternative *alternative = alternative_at(matcher, id);
+    struct postings *postings = postings_of(matcher, alternative->key);
+    ASSERT(postings->count > 0);
+    ASSERT(postings->items[alternative->posting].alternative == id);
+    struct posting last = postings->items[--postings->count];
+    if (last.alternative != id) {
+        postings->items[alternative->posting] = last;
+        alternative_at(matcher, last.alternative)->posting = alternative->posting;
+    }
+    if (postings->count == 0) {
+        matcher_free(matcher, postings->items, postings->capacity * sizeof(*postings->items));
+        *postings = (struct postings){0};
+        if (alternative->key != NONE) {
+            index_remove(matcher, alternative->key);
+        }
+    }
+}
+
+static void release_conditions(struct matcher *matcher, uint32_t id, uint32_t acquired)
+{
+    struct posted_alternative *alternative = alternative_at(matcher, id);
+    for (uint32_t index = 0; index < acquired; index++) {
+        condition_release(matcher, alternative->conditions[index]);
+    }
+    matcher_free(matcher, alternative->conditions,
+                 alternative->condition_count * sizeof(*alternative->conditions));
+    pool_give(&matcher->alternatives, id);
+}
+
+static bool add_alternative(struct matcher *matcher, uint32_t rule, const struct pattern *pattern,
+                            uint32_t number, uint32_t *id_out)
+{
+    const struct alternative *source = &pattern->alternatives[number];
+    if (!pool_take(matcher, &matcher->alternatives, id_out)) {
+        return false;
+    }
+    struct posted_alternative *alternative = alternative_at(matcher, *id_out);
+    alternative->rule = rule;
+    alternative->number = number;
+    alternative->key = NONE;
+    alternative->condition_count = source->member_count;
+    alternative->conditions =
+        matcher_allocate(matcher, source->member_count * sizeof(*alternative->conditions));
+    uint32_t acquired = 0;
+    while (alternative->conditions != NULL && acquired < source->member_count) {
+        const struct condition *condition =
+            &pattern->conditions[pattern->members[source->member_at + acquired]];
+        uint32_t id = condition_acquire(matcher, pattern, condition);
+        if (id == NONE) {
+            break;
+        }
+        alternative->conditions[acquired++] = id;
+    }
+    bool is_complete = alternative->conditions != NULL && acquired == source->member_count;
+    if (is_complete) {
+        conditions_order(matcher, alternative->conditions, acquired);
+    }
+    if (!is_complete || !post(matcher, *id_out)) {
+        release_conditions(matcher, *id_out, acquired);
+        return false;
+    }
+    return true;
+}
+
+static void remove_alternatives(struct matcher *matcher, struct rule *rule, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++) {
+        uint32_t id = rule->alternatives[index];
+        unpost(matcher, id);
+        release_conditions(matcher, id, alternative_at(matcher, id)->condition_count);
+    }
+    matcher_free(matcher, rule->alternatives,
+                 rule->alternative_count * sizeof(*rule->alternatives));
+}
+
+enum status matcher_add(struct matcher *matcher, const struct pattern *pattern, void *user,
+                        uint32_t *id_out)
+{
+    ASSERT(pattern->alternative_count > 0);
+    uint32_t id;
+    if (!pool_take(matcher, &matcher->rules, &id)) {
+        return STATUS_NO_MEMORY;
+    }
+    struct rule *rule = rule_at(matcher, id);
+    uint32_t added = 0;
+    rule->user = user;
+    rule->alternative_count = pattern->alternative_count;
+    rule->alternatives =
+        matcher_allocate(matcher, pattern->alternative_count * sizeof(*rule->alternatives));
+    bool has_room = rule->alternatives != NULL &&
+                    matcher_reserve(matcher, &matcher->users, matcher->rules.capacity,
+                                    &matcher->user_capacity, sizeof(*matcher->users));
+    while (has_room && added < pattern->alternative_count &&
+           add_alternative(matcher, id, pattern, added, &rule->alternatives[added])) {
+        added++;
+    }
+    if (added < pattern->alternative_count) {
+        if (rule->alternatives != NULL) {
+            remove_alternatives(matcher, rule, added);
+        }
+        pool_give(&matcher->rules, id);
+        return STATUS_NO_MEMORY;
+    }
+    rule->pattern = pattern;
+    matcher->rule_count++;
+    *id_out = id;
+    ASSERT(matcher->rule_count <= matcher->user_capacity);
+    return STATUS_OK;
+}
+
+void matcher_remove(struct matcher *matcher, uint32_t id)
+{
+    ASSERT(id < matcher->rules.count);
+    struct rule *rule = rule_at(matcher, id);
+    ASSERT(rule->pattern != NULL);
+    remove_alternatives(matcher, rule, rule->alternative_count);
+    pool_give(&matcher->rules, id);
+    matcher->rule_count--;
+}
+
+/* ---- the walk of an event ---- */
+
+struct event_frame {
+    uint32_t field;
+    uint32_t left; /* members or elements not yet read */
+    bool is_object;
+    bool is_in_array;   /* or is one */
+    bool is_structured; /* in an object within an array, or is one */
+};
+
+static void next_epoch(struct matcher *matcher)
+{
+    if (matcher->epoch == EPOCH_MAX) {
+        memset(matcher->memo, 0, matcher->condition_capacity * sizeof(*matcher->memo));
+        memset(matcher->fired_epoch, 0,
+               matcher->condition_capacity * sizeof(*matcher->fired_epoch));
+        memset(matcher->slots, 0, matcher->slot_capacity * sizeof(*matcher->slots));
+        for (uint32_t id = 0; id < matcher->rules.count; id++) {
+            if (rule_at(matcher, id)->pattern != NULL) {
+                rule_at(matcher, id)->matched_epoch = 0;
+            }
+        }
+        matcher->epoch = 0;
+    }
+    matcher->epoch++;
+}
+
+static void record(struct matcher *matcher, uint32_t field_id, bool is_structured,
+                   const struct token *token, size_t offset)
+{
+    const struct field *field = field_at(matcher, field_id);
+    struct slot *slot = &matcher->slots[field_id];
+    struct value value;
+    struct bytes bytes = bytes_of(matcher->event.data + offset, matcher->event.size - offset);
+    if (field->condition_count == 0 || !value_of_token(token, bytes, &value)) {
+        return;
+    }
+    if (matcher->value_count == matcher->value_capacity &&
+        !matcher_reserve(matcher, &matcher->values, matcher->value_count + 1,
+                         &matcher->value_capacity, sizeof(*matcher->values))) {
+        matcher->is_unwalkable = true;
+        return;
+    }
+    bool needs_hash = field->exact_conditions > 0 ||
+                      (field->index != NULL && field->index->counts[HOOK_EXACT] > 0);
+    uint64_t hash = needs_hash ? value_hash(&value) : 0;
+    if (slot->epoch != matcher->epoch) {
+        *slot = (struct slot){.epoch = matcher->epoch, .value_first = NONE};
+    }
+    matcher->values[matcher->value_count] =
+        (struct seen_value){(uint32_t)offset, slot->value_first};
+    slot->value_first = matcher->value_count++;
+    slot->value_count++;
+    slot->hash = (uint32_t)hash;
+    slot->number = value.kind == VALUE_NUMBER ? value.number.nearest : NAN;
+    slot->is_structured |= is_structured;
+    if (field->index != NULL) {
+        index_probe(matcher, field->index, field_id, &value, hash);
+    }
+}
+
+/* The field of the next value that somebody asks for; NONE: the container has no more. */
+static uint32_t next_field(struct matcher *matcher, struct reader *reader,
+                           struct event_frame *frame)
+{
+    while (frame->left > 0) {
+        struct token name;
+        frame->left--;
+        if (!frame->is_object) {
+            return frame->field;
+        }
+        if (!token_next(reader, &name) || name.kind != TOKEN_STRING) {
+            return NONE;
+        }
+        uint32_t field = field_find(matcher, frame->field, name.payload);
+        if (field != NONE) {
+            return field;
+        }
+        if (!token_skip(reader)) {
+            return NONE;
+        }
+    }
+    return NONE;
+}
+
+static void walk(struct matcher *matcher, struct bytes event)
+{
+    struct event_frame frames[EVENT_DEPTH_MAX];
+    struct reader reader = reader_of(event);
+    uint32_t depth = 0;
+    uint32_t field = matcher->root;
+    do {
+        struct token token;
+        size_t offset = reader.offset;
+        const struct event_frame *around = depth == 0 ? NULL : &frames[depth - 1];
+        bool is_in_array = around != NULL && around->is_in_array;
+        bool is_structured = around != NULL && around->is_structured;
+        if (!token_next(&reader, &token)) {
+            return;
+        }
+        bool is_object = token.kind == TOKEN_OBJECT;
+        if (!token_is_container(&token)) {
+            record(matcher, field, is_structured, &token, offset);
+        } else if (depth == EVENT_DEPTH_MAX ||
+                   (is_object && field_at(matcher, field)->child_count == 0)) {
+            reader.offset = offset;
+            (void)token_skip(&reader);
+        } else {
+            is_structured |= is_object && is_in_array;
+            matcher->has_structure |= is_structured;
+            frames[depth++] = (struct event_frame){.field = field,
+                                                   .left = token.count,
+                                                   .is_object = is_object,
+                                                   .is_in_array = is_in_array || !is_object,
+                                                   .is_structured = is_structured};
+        }
+        field = NONE;
+        while (depth > 0 && field == NONE && !matcher->is_unwalkable) {
+            field = next_field(matcher, &reader, &frames[depth - 1]);
+            depth -= field == NONE;
+        }
+    } while (field != NONE);
+}
+
+/* ---- candidates ---- */
+
+static bool condition_accepts_value(const struct matcher *matcher,
+                                    const struct shared_condition *condition, size_t offset)
+{
+    struct bytes bytes = bytes_of(matcher->event.data + offset, matcher->event.size - offset);
+    struct reader reader = reader_of(bytes);
+    struct token token;
+    struct value value;
+    if (!token_next(&reader, &token) || !value_of_token(&token, bytes, &value)) {
+        return false;
+    }
+    for (uint32_t index = 0; index < condition->test_count; index++) {
+        if (test_accepts(&condition->tests[index], condition->parts, &value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum judgement judge_afresh(const struct matcher *matcher,
+                                   const struct shared_condition *condition)
+{
+    const struct slot *slot = &matcher->slots[condition->field];
+    if (slot->epoch != matcher->epoch) {
+        return condition->accepts_absent ? JUDGED_YES : JUDGED_NO;
+    }
+    for (uint32_t at = slot->value_first; at != NONE; at = matcher->values[at].next) {
+        if (condition_accepts_value(matcher, condition, matcher->values[at].offset)) {
+            return slot->is_structured ? JUDGED_UNSURE : JUDGED_YES;
+        }
+    }
+    /* The value may lie in another element than those that the other conditions pick. */
+    return condition->accepts_absent && matcher->has_structure ? JUDGED_UNSURE : JUDGED_NO;
+}
+
+/* Once an event, however many patterns ask. */
+static enum judgement judge(struct matcher *matcher, uint32_t id)
+{
+    uint32_t memo = matcher->memo[id];
+    if (memo >> 2 == matcher->epoch) {
+        return (enum judgement)(memo & 3);
+    }
+    enum judgement judgement = judge_afresh(matcher, condition_at(matcher, id));
+    matcher->memo[id] = matcher->epoch << 2 | (uint32_t)judgement;
+    return judgement;
+}
+
+static inline bool guard_passes(const struct matcher *matcher, const struct guard *guard)
+{
+    if (guard->kind == GUARD_NONE) {
+        return true;
+    }
+    const struct slot *slot = &matcher->slots[guard->field];
+    if (slot->epoch != matcher->epoch) {
+        return false;
+    }
+    if (slot->value_count != 1) {
+        return true;
+    }
+    if (guard->kind == GUARD_HASH) {
+        return slot->hash == guard->hash;
+    }
+    return slot->number >= (double)guard->low && slot->number <= (double)guard->high;
+}
+
+static void confirm(struct matcher *matcher, uint32_t id)
+{
+    const struct posted_alternative *alternative = alternative_at(matcher, id);
+    struct rule *rule = rule_at(matcher, alternative->rule);
+    bool is_unsure = false;
+    if (rule->matched_epoch == matcher->epoch) {
+        return;
+    }
+    for (uint32_t index = 0; index < alternative->condition_count; index++) {
+        enum judgement judgement = judge(matcher, alternative->conditions[index]);
+        if (judgement == JUDGED_NO) {
+            return;
+        }
+        is_unsure |= judgement == JUDGED_UNSURE;
+    }
+    if (is_unsure &&
+        !alternative_matches(rule->pattern, &rule->pattern->alternatives[alternative->number],
+                             matcher->event)) {
+        return;
+    }
+    ASSERT(matcher->user_count < matcher->user_capacity);
+    rule->matched_epoch = matcher->epoch;
+    matcher->users[matcher->user_count++] = rule->user;
+}
+
+static void confirm_all(struct matcher *matcher, const struct postings *postings)
+{
+    for (uint32_t index = 0; index < postings->count; index++) {
+        const struct posting *posting = &postings->items[index];
+        if (guard_passes(matcher, &posting->guards[0]) &&
+            guard_passes(matcher, &posting->guards[1]) &&
+            (posting->condition == NONE || judge(matcher, posting->condition) != JUDGED_NO)) {
+            confirm(matcher, posting->alternative);
+        }
+    }
+}
+
+/* Without memory for its values an event is still judged, though slowly. */
+static void match_each(struct matcher *matcher)
+{
+    matcher->user_count = 0;
+    for (uint32_t id = 0; id < matcher->rules.count; id++) {
+        const struct rule *rule = rule_at(matcher, id);
+        if (rule->pattern != NULL && pattern_matches(rule->pattern, matcher->event)) {
+            matcher->users[matcher->user_count++] = rule->user;
+        }
+    }
+}
+
+size_t matcher_match(struct matcher *matcher, struct bytes event, void *const **users_out)
+{
+    ASSERT(event.size <= UINT32_MAX);
+    matcher->event = event;
+    matcher->has_structure = false;
+    matcher->is_unwalkable = false;
+    matcher->value_count = 0;
+    matcher->fired_count = 0;
+    matcher->user_count = 0;
+    next_epoch(matcher);
+    if (matcher->rule_count > 0) {
+        walk(matcher, event);
+    }
+    for (uint32_t index = 0; index < matcher->fired_count && !matcher->is_unwalkable; index++) {
+        uint32_t id = matcher->fired[index];
+        const struct shared_condition *condition = condition_at(matcher, id);
+        enum judgement judgement =
+            matcher->slots[condition->field].is_structured ? JUDGED_UNSURE : JUDGED_YES;
+        matcher->memo[id] = matcher->epoch << 2 | (uint32_t)judgement;
+        confirm_all(matcher, &condition->postings);
+    }
+    if (matcher->is_unwalkable) {
+        match_each(matcher);
+    } else {
+        confirm_all(matcher, &matcher->always);
+    }
+    if (matcher->value_capacity > VALUES_KEPT) {
+        matcher_free(matcher, matcher->values, matcher->value_capacity * sizeof(*matcher->values));
+        matcher->values = NULL;
+        matcher->value_capacity = 0;
+    }
+    matcher->event = BYTES_EMPTY;
+    ASSERT(matcher->user_count <= matcher->rule_count);
+    *users_out = matcher->users;
+    return matcher->user_count;
+}

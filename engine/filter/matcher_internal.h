@@ -1,0 +1,320 @@
+/*
+ * matcher_internal.h: the parts of a matcher. Internal to engine/filter.
+ *
+ *     event --> walk --> field --> index: which tests does this value pass?
+ *                                   |
+ *                                 hook --> condition (fired) --> postings --> candidates
+ *
+ * Fields form a tree of names, like the events. Equal conditions of all patterns are one. An
+ * alternative is posted at one of its conditions, the one that will be met most rarely by the
+ * estimate of matcher_choose; only conditions with postings are hooked into their field's index. A
+ * posting repeats the rarest of the alternative's other conditions as guards, in a form that is
+ * judged without leaving the list; what passes is confirmed condition by condition, each judged
+ * once an event.
+ *
+ * Everything is named by its number in a pool, so that pools may move as they grow.
+ */
+#ifndef FRESHET_ENGINE_FILTER_MATCHER_INTERNAL_H
+#define FRESHET_ENGINE_FILTER_MATCHER_INTERNAL_H
+
+#include "engine/filter/matcher.h"
+#include "engine/filter/pattern_internal.h"
+
+#define NONE UINT32_MAX
+
+/* Items of one size; those given back are taken again first. */
+struct pool {
+    uint8_t *items;
+    size_t item_bytes;
+    uint32_t count; /* items ever taken */
+    uint32_t capacity;
+    uint32_t free_first; /* the first four bytes of a free item name the next */
+    uint32_t free_count;
+};
+
+/* A hash table of chains; what it holds has the links. */
+struct buckets {
+    uint32_t *heads;
+    uint32_t mask; /* one less than their number */
+    uint32_t count;
+};
+
+/* ---- fields ---- */
+
+/* Prefixes and suffixes are told apart by so many bytes; longer ones are compared behind that. */
+#define AFFIX_BYTES_MAX 63
+/* Wildcards without a fixed beginning or end are found by so many bytes of a piece. */
+#define GRAM_BYTES_MAX 4
+
+enum hook_class {
+    HOOK_EXACT,
+    HOOK_FOLDED,
+    HOOK_PREFIX,
+    HOOK_SUFFIX,
+    HOOK_PREFIX_FOLDED,
+    HOOK_SUFFIX_FOLDED,
+    HOOK_GRAM,
+    HOOK_BLOCK_V4,
+    HOOK_BLOCK_V6,
+    HOOK_RANGE,
+    HOOK_ANY, /* any value may pass: exists, anything-but, a lone star */
+};
+#define HOOK_CLASS_COUNT (HOOK_ANY + 1)
+/* Affix, gram and block sizes: 0 to 128. */
+#define HOOK_SIZE_COUNT 129
+
+/* What is hooked at a field. */
+struct field_index {
+    uint32_t counts[HOOK_CLASS_COUNT];
+    uint32_t sizes[HOOK_CLASS_COUNT][HOOK_SIZE_COUNT]; /* hooks of that class and size */
+    uint32_t size_max[HOOK_CLASS_COUNT];               /* never falls while there are hooks */
+    uint32_t range_root;
+    uint32_t any_first;
+};
+
+struct field {
+    uint32_t parent; /* or the link of a free item */
+    uint32_t chain_next;
+    uint64_t hash;
+    uint8_t *name;
+    uint32_t name_size;
+    uint32_t references; /* conditions and children */
+    uint32_t child_count;
+    uint32_t condition_count;  /* different conditions here */
+    uint32_t condition_uses;   /* alternatives that have one of them */
+    uint32_t exact_conditions; /* that guards compare by hash */
+    struct field_index *index; /* NULL: no hook */
+};
+
+/* What the event that is being matched has at a field. */
+struct slot {
+    uint32_t epoch; /* else nothing */
+    uint32_t value_count;
+    uint32_t value_first; /* in matcher->values, linked */
+    uint32_t hash;        /* of its only value */
+    double number;        /* its only value, or NaN */
+    bool is_structured;   /* a value lies in an object within an array */
+};
+
+/* ---- conditions ---- */
+
+enum guard_kind { GUARD_NONE, GUARD_HASH, GUARD_RANGE };
+
+/* Says no only where the condition is not met. */
+struct guard {
+    uint32_t kind : 2;
+    uint32_t field : 30;
+    union {
+        uint32_t hash;
+        float low; /* rounded down, and high up */
+    };
+    float high;
+};
+
+#define POSTING_GUARDS 2
+
+struct posting {
+    uint32_t alternative;
+    uint32_t condition; /* the rarest that no guard stands for; or NONE */
+    struct guard guards[POSTING_GUARDS];
+};
+
+struct postings {
+    struct posting *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+struct shared_condition {
+    uint32_t field; /* or the link of a free item */
+    uint32_t chain_next;
+    uint64_t hash;
+    uint32_t references; /* alternatives that have it */
+    uint32_t hook_first;
+    struct test *tests; /* one block: tests, parts, texts */
+    struct test *parts;
+    size_t block_bytes;
+    uint32_t test_count;
+    uint32_t part_count;
+    bool accepts_absent;
+    struct postings postings;
+};
+
+/* What a condition's judgement in this event is; an entry of matcher->memo. */
+enum judgement {
+    JUDGED_NO = 0,
+    JUDGED_YES = 1,
+    JUDGED_UNSURE = 2 /* met, but perhaps not together with others in one element */
+};
+
+/* One test of a condition, in its field's index. */
+struct hook {
+    uint32_t condition; /* or the link of a free item */
+    uint32_t test;
+    uint32_t own_next; /* of the same condition */
+    uint8_t class;
+    uint8_t size;
+    union {
+        struct {
+            uint64_t hash;
+            uint32_t chain_next; /* HOOK_ANY: of the field's list */
+            uint32_t chain_previous;
+        };
+        struct { /* HOOK_RANGE: a node of the field's treap, ordered by low */
+            double low;
+            double high;
+            double high_max; /* of the node and all below */
+            uint32_t left;
+            uint32_t right;
+            uint32_t parent;
+        };
+    };
+};
+
+/* ---- patterns ---- */
+
+struct posted_alternative {
+    uint32_t rule;    /* or the link of a free item */
+    uint32_t number;  /* in its pattern */
+    uint32_t key;     /* the condition it is posted at; NONE: at matcher->always */
+    uint32_t posting; /* its place there */
+    uint32_t condition_count;
+    uint32_t *conditions;
+};
+
+struct rule {
+    uint32_t alternative_count; /* or the link of a free item */
+    uint32_t matched_epoch;
+    uint32_t *alternatives;
+    const struct pattern *pattern; /* NULL: free */
+    void *user;
+};
+
+struct seen_value {
+    uint32_t offset; /* in the event */
+    uint32_t next;
+};
+
+struct matcher {
+    struct pool fields;
+    struct pool conditions;
+    struct pool hooks;
+    struct pool alternatives;
+    struct pool rules;
+    struct buckets field_buckets;
+    struct buckets condition_buckets;
+    struct buckets hook_buckets;
+    struct postings always; /* alternatives that nothing needs to bring up */
+    size_t bytes;
+    uint32_t rule_count;
+    uint32_t root; /* the event itself */
+
+    /* For the event that is being matched; each has room for all there are. */
+    struct bytes event;
+    uint32_t epoch;
+    bool has_structure; /* an object within an array, at a field that is asked for */
+    bool is_unwalkable; /* no memory: every pattern is judged alone */
+    struct slot *slots; /* by field */
+    uint32_t slot_capacity;
+    uint32_t *memo; /* by condition: epoch << 2 | judgement */
+    uint32_t *fired_epoch;
+    uint32_t *fired;
+    uint32_t condition_capacity;
+    uint32_t fired_count;
+    struct seen_value *values;
+    uint32_t value_count;
+    uint32_t value_capacity;
+    void **users;
+    uint32_t user_capacity;
+    uint32_t user_count;
+    uint8_t folded[8 * PATTERN_VALUE_BYTES_MAX];
+};
+
+static inline struct field *field_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct field *)(void *)(matcher->fields.items + id * sizeof(struct field));
+}
+
+static inline struct shared_condition *condition_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct shared_condition *)(void *)(matcher->conditions.items +
+                                               id * sizeof(struct shared_condition));
+}
+
+static inline struct hook *hook_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct hook *)(void *)(matcher->hooks.items + id * sizeof(struct hook));
+}
+
+static inline struct posted_alternative *alternative_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct posted_alternative *)(void *)(matcher->alternatives.items +
+                                                 id * sizeof(struct posted_alternative));
+}
+
+static inline struct rule *rule_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct rule *)(void *)(matcher->rules.items + id * sizeof(struct rule));
+}
+
+static inline uint64_t hash_mix(uint64_t hash, uint64_t more)
+{
+    hash = (hash ^ more) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ hash >> 32;
+}
+
+uint64_t value_hash(const struct value *value);
+
+/* ---- matcher_memory.c: pools, buckets, counted memory ---- */
+
+void *matcher_allocate(struct matcher *matcher, size_t size);
+void matcher_free(struct matcher *matcher, void *memory, size_t size);
+/* array: the address of a pointer to items. Only ever grows. */
+MUST_USE bool matcher_reserve(struct matcher *matcher, void *array, uint32_t count,
+                              uint32_t *capacity, size_t item_bytes);
+MUST_USE bool pool_take(struct matcher *matcher, struct pool *pool, uint32_t *id_out);
+void pool_give(struct pool *pool, uint32_t id);
+/* Before one more is put in: false without memory for the first heads. next_at finds the link of an
+ * item, and its hash. */
+typedef uint32_t *(*bucket_link)(const struct matcher *matcher, uint32_t id, uint64_t *hash_out);
+MUST_USE bool buckets_reserve(struct matcher *matcher, struct buckets *buckets, bucket_link link);
+
+/* ---- matcher_index.c: hooks, and what a value passes ---- */
+
+/* All tests of a condition, or none. */
+MUST_USE bool index_add(struct matcher *matcher, uint32_t condition);
+void index_remove(struct matcher *matcher, uint32_t condition);
+/* Fires the conditions of which value, at offset of the event, passes a test. */
+void index_probe(struct matcher *matcher, const struct field_index *index, uint32_t field,
+                 const struct value *value, uint64_t hash);
+
+/* ---- matcher_ranges.c: which ranges hold a number ---- */
+
+void ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t hook);
+void ranges_remove(struct matcher *matcher, uint32_t *root, uint32_t hook);
+void ranges_probe(struct matcher *matcher, uint32_t root, double number);
+
+static inline void matcher_fire(struct matcher *matcher, uint32_t condition)
+{
+    if (matcher->fired_epoch[condition] != matcher->epoch) {
+        matcher->fired_epoch[condition] = matcher->epoch;
+        matcher->fired[matcher->fired_count++] = condition;
+    }
+}
+
+/* ---- matcher_conditions.c: fields, shared conditions, the choice of a key ---- */
+
+/* The child of that name, made when it is not there; NONE without memory. */
+uint32_t field_acquire(struct matcher *matcher, uint32_t parent, struct bytes name);
+void field_release(struct matcher *matcher, uint32_t id);
+uint32_t field_find(const struct matcher *matcher, uint32_t parent, struct bytes name);
+/* NONE without memory. */
+uint32_t condition_acquire(struct matcher *matcher, const struct pattern *pattern,
+                           const struct condition *condition);
+void condition_release(struct matcher *matcher, uint32_t id);
+/* Puts the conditions that are expected to be met most rarely first. */
+void conditions_order(const struct matcher *matcher, uint32_t *conditions, uint32_t count);
+/* GUARD_NONE: no guard can stand for it. */
+struct guard condition_guard(const struct matcher *matcher, uint32_t id);
+
+#endif
