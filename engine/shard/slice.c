@@ -149,6 +149,9 @@ static void slice_run(struct store_job *job)
     request->status = scan.memory == NULL ? STATUS_NO_MEMORY : scan_rows(&scan);
     request->engine->shards[request->shard]->store->vtable->iterator_destroy(request->iterator);
     request->iterator = NULL;
+#ifdef FRESHET_PLANT_SLICE_TIME_LATE
+    request->applied_sequence = atomic_load(&request->engine->shards[request->shard]->applied);
+#endif
     if (request->status != STATUS_OK) {
         free(scan.memory);
         request->end = false;
