@@ -68,6 +68,11 @@ uint64_t consumers_renew_ns(const struct consumers *consumers)
     return third < CONSUMER_RENEW_NS ? third : CONSUMER_RENEW_NS;
 }
 
+uint64_t consumers_lease_ns(const struct consumers *consumers)
+{
+    return consumers->options.lease_ns;
+}
+
 static bool name_is_plain(struct bytes name, size_t size_max)
 {
     for (size_t i = 0; i < name.size; i++) {

@@ -186,6 +186,7 @@ bool consumers_idle(const struct consumers *consumers);
 /* How often a member's reader is to ask again (CONSUMER_READ), so that it keeps its lease and
  * learns soon that its slots have moved. */
 uint64_t consumers_renew_ns(const struct consumers *consumers);
+uint64_t consumers_lease_ns(const struct consumers *consumers);
 
 bool consumer_name_valid(struct bytes name);
 

@@ -221,6 +221,10 @@ static bool on_delivery(struct subscription *subscription, const struct delivery
     bool taken = changes->ending == CHANGES_GOES_ON && changes->began && greet(changes) &&
                  changes->format->deliver(changes, delivery);
     changes->blocked = !taken;
+    if (taken && delivery->kind == DELIVERY_CHANGE &&
+        delivery->change->sequence > changes->given_sequence) {
+        changes->given_sequence = delivery->change->sequence;
+    }
     return taken;
 }
 
@@ -253,7 +257,7 @@ static bool head_send(struct changes *changes)
 }
 
 /* Its place is known, or there is none: says so. It may be over then. */
-static void answer_begin(struct changes *changes)
+static bool answer_begin(struct changes *changes)
 {
     struct rest *rest = changes->rest;
     struct http_exchange *exchange = changes->exchange;
@@ -263,12 +267,12 @@ static void answer_begin(struct changes *changes)
         enum status status = changes->status;
         changes_leave(changes);
         answer_refused(rest, exchange, status, changes->from);
-        return;
+        return false;
     }
     if (!head_send(changes)) {
         changes_leave(changes);
         rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
-        return;
+        return false;
     }
     changes->began = true;
     if (changes->subscribed) {
@@ -284,6 +288,7 @@ static void answer_begin(struct changes *changes)
         changes->blocked = false;
         subscription_resume(&changes->subscription);
     }
+    return true;
 }
 
 static struct changes *changes_create(struct rest *rest, struct http_exchange *exchange,
@@ -321,8 +326,8 @@ static enum status changes_subscribe(struct changes *changes, const struct chang
     return status;
 }
 
-void changes_open(struct rest *rest, struct http_exchange *exchange,
-                  const struct changes_options *options)
+struct changes *changes_open(struct rest *rest, struct http_exchange *exchange,
+                             const struct changes_options *options)
 {
     struct changes_options dropped = *options;
     struct changes *changes = changes_create(rest, exchange, options);
@@ -332,7 +337,7 @@ void changes_open(struct rest *rest, struct http_exchange *exchange,
             options->hooks->over(options->hooks_context, NULL);
         }
         rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
-        return;
+        return NULL;
     }
     enum status status = changes_subscribe(changes, options);
     if (status != STATUS_OK) {
@@ -343,9 +348,32 @@ void changes_open(struct rest *rest, struct http_exchange *exchange,
     /* Whether a time is within what is kept, the stream says later. */
     if (changes->subscribed && changes->from == SUBSCRIBE_TIME) {
         list_push_back(&rest->changes.starting, &changes->timer);
-        return;
+        return changes;
     }
-    answer_begin(changes);
+    return answer_begin(changes) ? changes : NULL;
+}
+
+bool changes_is_open(const struct changes *changes)
+{
+    return changes->subscribed && changes->ending == CHANGES_GOES_ON;
+}
+
+void changes_reopen(struct changes *changes, const struct changes_options *options)
+{
+    struct changes_options dropped = *options;
+    ASSERT(changes_is_open(changes));
+    ASSERT(changes->subscription.state != SUBSCRIPTION_STARTING);
+    subscription_end(changes);
+    changes->generation = options->generation;
+    changes->blocked = false;
+    changes->caught_up = false;
+    enum status status = changes_subscribe(changes, options);
+    if (status != STATUS_OK) {
+        changes_options_drop(&dropped);
+        ending_set(changes, status == STATUS_POSITION_EXPIRED ? CHANGES_EXPIRED : CHANGES_FAILED,
+                   status);
+    }
+    changes_touch(changes);
 }
 
 void rest_changes(struct rest *rest, struct http_exchange *exchange)
@@ -368,7 +396,7 @@ void rest_changes(struct rest *rest, struct http_exchange *exchange)
                            CHANGES_COLLECTION | CHANGES_PATTERN | CHANGES_FROM | CHANGES_VIEW |
                                CHANGES_ENTER_LEAVE | CHANGES_LIMIT | CHANGES_WAIT,
                            &options)) {
-        changes_open(rest, exchange, &options);
+        (void)changes_open(rest, exchange, &options);
     }
 }
 
@@ -388,7 +416,7 @@ static void starting_run(struct rest *rest)
         struct changes *changes = CONTAINER_OF(link, struct changes, timer);
         next = link->next;
         if (!is_starting(changes)) {
-            answer_begin(changes);
+            (void)answer_begin(changes);
         }
     }
 }

@@ -81,11 +81,18 @@ struct changes_options {
 MUST_USE bool changes_query_read(struct rest *rest, struct http_exchange *exchange,
                                  uint32_t allowed, struct changes_options *out);
 void changes_options_drop(struct changes_options *options);
+/* A place in the changes, by any of its names; false when it is none. */
+bool changes_from_read(struct bytes value, struct subscription_options *out);
 
 /* Subscribes and answers, now or when the stream has found its place; the pattern is no longer the
- * caller's. Never from within a delivery. */
-void changes_open(struct rest *rest, struct http_exchange *exchange,
-                  const struct changes_options *options);
+ * caller's. Never from within a delivery. NULL: it is over already. */
+struct changes *changes_open(struct rest *rest, struct http_exchange *exchange,
+                             const struct changes_options *options);
+/* It has begun, and goes on as it is. */
+bool changes_is_open(const struct changes *changes);
+/* The same answer goes on with another subscription, from a token; of the options only the
+ * subscription and the generation count. Only while it is open. As changes_open otherwise. */
+void changes_reopen(struct changes *changes, const struct changes_options *options);
 /* Ends an open answer in order: a page as it stands, a stream of events with `shutdown` and its
  * position, so that its client comes again. Not at once. */
 void changes_finish(struct changes *changes);
@@ -128,6 +135,7 @@ struct changes {
     struct link touched; /* in touched */
     uint64_t due_ns;
     uint64_t generation;
+    uint64_t given_sequence; /* of the last change that its client was given; 0: none */
     enum subscription_from from;
     enum changes_ending ending;
     enum status status; /* of an ending */

@@ -132,8 +132,7 @@ static bool pattern_set(const struct query *query, struct bytes value)
     return refuse(query, 400, problem.text);
 }
 
-/* A place in the changes, by any of its names; false when it is none. */
-static bool from_read(struct bytes value, struct subscription_options *out)
+bool changes_from_read(struct bytes value, struct subscription_options *out)
 {
     static const struct {
         struct bytes name;
@@ -157,7 +156,7 @@ static bool from_read(struct bytes value, struct subscription_options *out)
 
 static bool from_set(const struct query *query, struct bytes value)
 {
-    if (from_read(value, &query->options->subscription)) {
+    if (changes_from_read(value, &query->options->subscription)) {
         return true;
     }
     return refuse(

@@ -61,6 +61,7 @@ static enum status options_set(struct rest *rest, const struct rest_options *opt
     rest->access_log = options->access_log;
     collections_sort(rest);
     changes_lists_init(&rest->changes);
+    link_init(&rest->readers);
     return rest_headers_set(rest, options->cors_origin, options->cache_control,
                             options->unauthorized_invalidation);
 }
@@ -125,7 +126,12 @@ uint64_t rest_step(struct rest *rest)
 {
     ASSERT(rest->held_count == 0);
     ASSERT(!rest->holding);
-    return rest->options.stream == NULL ? UINT64_MAX : changes_step(rest);
+    if (rest->options.stream == NULL) {
+        return UINT64_MAX;
+    }
+    uint64_t ask_at_ns = rest_consumers_step(rest);
+    uint64_t due_ns = changes_step(rest);
+    return ask_at_ns < due_ns ? ask_at_ns : due_ns;
 }
 
 void rest_turn_end(struct rest *rest)
@@ -247,6 +253,33 @@ static void route_record(struct rest *rest, struct http_exchange *exchange,
     }
 }
 
+static bool target_is(const struct target *target, const char *first, const char *second)
+{
+    return bytes_equal(target->first, bytes_of_text(first)) &&
+           (second == NULL ? target->shape == TARGET_ONE
+                           : target->shape == TARGET_TWO &&
+                                 bytes_equal(target->second, bytes_of_text(second)));
+}
+
+/* What belongs to the change stream; false: something else. */
+static bool route_stream(struct rest *rest, struct http_exchange *exchange,
+                         const struct target *target)
+{
+    if (target_is(target, "changes", NULL)) {
+        exchange->route = METRICS_ROUTE_CHANGES;
+        rest_changes(rest, exchange);
+    } else if (target_is(target, "events", NULL)) {
+        exchange->route = METRICS_ROUTE_EVENTS;
+        rest_events(rest, exchange);
+    } else if (target_is(target, "patterns", "test")) {
+        exchange->route = METRICS_ROUTE_PATTERNS;
+        rest_patterns_test(rest, exchange);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* One or two segments, of which the first names a collection, or the one a page of the
  * operators. */
 static void route(struct rest *rest, struct http_exchange *exchange, const struct target *target)
@@ -262,11 +295,8 @@ static void route(struct rest *rest, struct http_exchange *exchange, const struc
     } else if (collection != NULL) {
         exchange->route = metrics_route_list(collection);
         route_list(rest, exchange, collection);
-    } else if (target->shape == TARGET_ONE &&
-               bytes_equal(target->first, BYTES_LITERAL("changes"))) {
-        exchange->route = METRICS_ROUTE_CHANGES;
-        rest_changes(rest, exchange);
-    } else if (target->shape != TARGET_ONE || !rest_operation(rest, exchange, target->first)) {
+    } else if (!route_stream(rest, exchange, target) &&
+               (target->shape != TARGET_ONE || !rest_operation(rest, exchange, target->first))) {
         answer_nothing_there(rest, exchange);
     }
 }

@@ -9,6 +9,7 @@
  *     changes*.c    GET /changes, as events and as pages (changes_internal.h)
  *     patterns.c    POST /patterns/test
  *     events.c      POST /events
+ *     consumers*.c  /consumers (consumers_internal.h)
  *     operations.c  /healthz, /readyz, /metrics, /openapi.json
  *     answer.c      heads and bodies of answers, problems
  *     access_log.c  counting, and a line for each request
@@ -72,6 +73,7 @@ struct rest {
     struct held_read held[HELD_READS_MAX];
     uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
     struct changes_lists changes;
+    struct link readers; /* of consumers, by the time at which they ask again */
     bool access_log;
     size_t log_size;
     uint8_t *log;      /* LOG_BYTES_MAX */
@@ -214,6 +216,20 @@ void rest_events(struct rest *rest, struct http_exchange *exchange);
 void rest_changes(struct rest *rest, struct http_exchange *exchange); /* GET /changes */
 void changes_lists_init(struct changes_lists *lists);
 uint64_t changes_step(struct rest *rest);
+
+/* ---- rules.c, rules_view.c ---- */
+
+/* /rules, /rules/{name}, and there dead-letters and redrive; both are percent-decoded. */
+void rest_rules(struct rest *rest, struct http_exchange *exchange, struct bytes name,
+                struct bytes action);
+
+/* ---- consumers.c, consumers_read.c ---- */
+
+/* /consumers, /consumers/{name}, and there changes and ack; both are percent-decoded. */
+void rest_consumers(struct rest *rest, struct http_exchange *exchange, struct bytes name,
+                    struct bytes action);
+/* Before changes_step. */
+uint64_t rest_consumers_step(struct rest *rest);
 
 /* ---- access_log.c ---- */
 
