@@ -148,10 +148,12 @@ static bool rule_fits(struct rest *rest, struct http_exchange *exchange, const s
         return false;
     }
     if (drops && rule->pattern != NULL &&
-        pattern_mentions(rule->pattern, BYTES_LITERAL("oldImage"))) {
+        (pattern_mentions(rule->pattern, BYTES_LITERAL("newImage")) ||
+         pattern_mentions(rule->pattern, BYTES_LITERAL("oldImage")))) {
         rest_answer_error(rest, exchange, 422,
-                          BYTES_LITERAL("pattern: it asks for oldImage, which a collection that it "
-                                        "covers does not keep"));
+                          BYTES_LITERAL("pattern: it asks for an image, and a REMOVE is judged by "
+                                        "the old one, which a collection that it covers does not "
+                                        "keep"));
         return false;
     }
     return true;

@@ -222,7 +222,8 @@ static bool rule_deliver(struct subscription *subscription, const struct deliver
         return true;
     case DELIVERY_PROGRESS:
         runner->from = delivery->token.position;
-        if (webhooks->now_ns >= runner->state_written_ns + STATE_IDLE_NS) {
+        if (webhooks->now_ns >= runner->state_written_ns + STATE_IDLE_NS &&
+            runner->from.sequence != runner->written.sequence) {
             runner->state_due = true;
             runner_touch(runner);
         }
