@@ -253,35 +253,8 @@ static void route_record(struct rest *rest, struct http_exchange *exchange,
     }
 }
 
-static bool target_is(const struct target *target, const char *first, const char *second)
-{
-    return bytes_equal(target->first, bytes_of_text(first)) &&
-           (second == NULL ? target->shape == TARGET_ONE
-                           : target->shape == TARGET_TWO &&
-                                 bytes_equal(target->second, bytes_of_text(second)));
-}
-
-/* What belongs to the change stream; false: something else. */
-static bool route_stream(struct rest *rest, struct http_exchange *exchange,
-                         const struct target *target)
-{
-    if (target_is(target, "changes", NULL)) {
-        exchange->route = METRICS_ROUTE_CHANGES;
-        rest_changes(rest, exchange);
-    } else if (target_is(target, "events", NULL)) {
-        exchange->route = METRICS_ROUTE_EVENTS;
-        rest_events(rest, exchange);
-    } else if (target_is(target, "patterns", "test")) {
-        exchange->route = METRICS_ROUTE_PATTERNS;
-        rest_patterns_test(rest, exchange);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-/* One or two segments, of which the first names a collection, or the one a page of the
- * operators. */
+/* One to three segments, of which the first names a collection, a part of the change stream, or a
+ * page of the operators. */
 static void route(struct rest *rest, struct http_exchange *exchange, const struct target *target)
 {
     uint8_t buffer[COLLECTION_NAME_BYTES_MAX];
@@ -289,13 +262,15 @@ static void route(struct rest *rest, struct http_exchange *exchange, const struc
     if (collection == NULL) {
         collection = collection_find(rest, segment_name(target->first, buffer));
     }
-    if (collection != NULL && target->shape == TARGET_TWO) {
+    if (collection != NULL && target->shape == TARGET_THREE) {
+        answer_nothing_there(rest, exchange);
+    } else if (collection != NULL && target->shape == TARGET_TWO) {
         exchange->route = metrics_route_record(collection);
         route_record(rest, exchange, collection, target->second);
     } else if (collection != NULL) {
         exchange->route = metrics_route_list(collection);
         route_list(rest, exchange, collection);
-    } else if (!route_stream(rest, exchange, target) &&
+    } else if (!rest_stream_route(rest, exchange, target) &&
                (target->shape != TARGET_ONE || !rest_operation(rest, exchange, target->first))) {
         answer_nothing_there(rest, exchange);
     }
@@ -330,7 +305,7 @@ void rest_handle(void *context, struct http_exchange *exchange)
     }
     struct target target;
     target_split(exchange->request.path, &target);
-    if (target.shape == TARGET_ONE || target.shape == TARGET_TWO) {
+    if (target.shape != TARGET_ROOT && target.shape != TARGET_DEEPER) {
         route(rest, exchange, &target);
     } else {
         answer_nothing_there(rest, exchange);

@@ -10,6 +10,8 @@
  *     patterns.c    POST /patterns/test
  *     events.c      POST /events
  *     consumers*.c  /consumers (consumers_internal.h)
+ *     rules*.c      /rules (rules_internal.h)
+ *     stream_routes.c  which part of the change stream a path names
  *     operations.c  /healthz, /readyz, /metrics, /openapi.json
  *     answer.c      heads and bodies of answers, problems
  *     access_log.c  counting, and a line for each request
@@ -230,6 +232,13 @@ void rest_consumers(struct rest *rest, struct http_exchange *exchange, struct by
                     struct bytes action);
 /* Before changes_step. */
 uint64_t rest_consumers_step(struct rest *rest);
+
+/* ---- stream_routes.c ---- */
+
+struct target;
+/* False when the path names nothing of the change stream. */
+bool rest_stream_route(struct rest *rest, struct http_exchange *exchange,
+                       const struct target *target);
 
 /* ---- access_log.c ---- */
 

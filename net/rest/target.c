@@ -35,8 +35,15 @@ void target_split(struct bytes path, struct target *out)
     size_t first_size = (size_t)(slash - rest.data);
     out->first = bytes_slice(rest, 0, first_size);
     out->second = bytes_slice(rest, first_size + 1, rest.size);
-    bool deeper = out->second.size > 0 && memchr(out->second.data, '/', out->second.size) != NULL;
-    out->shape = deeper ? TARGET_DEEPER : TARGET_TWO;
+    out->shape = TARGET_TWO;
+    slash = out->second.size == 0 ? NULL : memchr(out->second.data, '/', out->second.size);
+    if (slash != NULL) {
+        size_t second_size = (size_t)(slash - out->second.data);
+        out->third = bytes_slice(out->second, second_size + 1, out->second.size);
+        out->second = bytes_slice(out->second, 0, second_size);
+        bool deeper = out->third.size > 0 && memchr(out->third.data, '/', out->third.size) != NULL;
+        out->shape = deeper ? TARGET_DEEPER : TARGET_THREE;
+    }
 }
 
 enum status target_decode(struct bytes text, bool plus_is_space, struct writer *out)

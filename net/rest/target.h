@@ -21,13 +21,15 @@ enum target_shape {
     TARGET_ROOT,  /* "/" */
     TARGET_ONE,   /* "/a" */
     TARGET_TWO,   /* "/a/b", or "/a/" with an empty second segment */
-    TARGET_DEEPER /* "/a/b/c", or no path at all ("*") */
+    TARGET_THREE, /* "/a/b/c" */
+    TARGET_DEEPER /* "/a/b/c/d", or no path at all ("*") */
 };
 
 struct target {
     enum target_shape shape;
     struct bytes first; /* still encoded */
     struct bytes second;
+    struct bytes third;
 };
 
 void target_split(struct bytes path, struct target *out);

@@ -18,6 +18,8 @@ struct loop {
     struct http_server *http;
     struct rest *rest;
     struct engine_thread *engine_thread;
+    struct stream *stream;
+    struct consumers *consumers;
     struct journal *journal; /* NULL: another thread writes it */
     struct metrics_thread *metrics;
     pthread_t thread;
@@ -37,13 +39,47 @@ static void loop_wake(struct waker *waker)
     ring_wake(CONTAINER_OF(waker, struct loop, waker)->ring);
 }
 
+static enum status following_create(struct loop *loop)
+{
+    const struct loop_options *options = &loop->options;
+    const struct stream_options stream = {
+        .engine = options->engine,
+        .engine_thread = loop->engine_thread,
+        .executor = options->executor,
+        .subscriptions_max = options->subscriptions_max,
+    };
+    enum status status = stream_create(&stream, &loop->stream);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct consumers_options consumers = {
+        .engine = options->engine,
+        .engine_thread = loop->engine_thread,
+        .thread_index = options->index,
+        .executor = options->executor,
+        .collection = &options->rest.internal[COLLECTION_CONSUMERS],
+        .all = options->all_consumers,
+        .thread_count = options->thread_count,
+        .lease_ns = options->consumer_lease_ns,
+    };
+    status = consumers_create(&consumers, &loop->consumers);
+    options->all_consumers[options->index] = loop->consumers;
+    return status;
+}
+
 static enum status serving_create(struct loop *loop)
 {
     struct rest_options rest = loop->options.rest;
+    enum status status = following_create(loop);
+    if (status != STATUS_OK) {
+        return status;
+    }
     rest.engine = loop->options.engine;
     rest.engine_thread = loop->engine_thread;
     rest.thread_index = loop->options.index;
-    enum status status = rest_create(&rest, &loop->rest);
+    rest.stream = loop->stream;
+    rest.consumers = loop->consumers;
+    status = rest_create(&rest, &loop->rest);
     if (status != STATUS_OK) {
         return status;
     }
@@ -126,6 +162,7 @@ static void drained_note(struct loop *loop)
     }
     bool drained = loop->http == NULL ||
                    (http_server_drained(loop->http) && http_server_unanswered(loop->http) == 0 &&
+                    consumers_idle(loop->consumers) && stream_idle(loop->stream) &&
                     engine_thread_pending(loop->engine_thread) == 0);
     atomic_store(&loop->drained, drained);
 }
@@ -205,6 +242,9 @@ static uint64_t loop_turn(struct loop *loop)
     change_follow(loop);
     if (loop->engine_thread != NULL) {
         deadline = engine_thread_step(loop->engine_thread, now_ns, wall_ms);
+        deadline = earlier(deadline, consumers_step(loop->consumers, now_ns, wall_ms));
+        deadline = earlier(deadline, stream_step(loop->stream, now_ns, wall_ms));
+        deadline = earlier(deadline, rest_step(loop->rest));
     }
     if (loop->journal != NULL) {
         deadline = earlier(deadline, engine_journal_step(loop->options.engine, now_ns, wall_ms));
@@ -332,6 +372,8 @@ void loop_destroy(struct loop **loop_at)
     ASSERT(!loop->started);
     http_server_destroy(&loop->http);
     rest_destroy(&loop->rest);
+    consumers_destroy(&loop->consumers);
+    stream_destroy(&loop->stream);
     free(atomic_load(&loop->change));
     free(loop);
     *loop_at = NULL;

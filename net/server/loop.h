@@ -1,8 +1,8 @@
 /*
- * loop.h: one thread of the server: its ring, its connections, its shards, and with one thread also
- * the journal's writer.
+ * loop.h: one thread of the server: its ring, its connections, its shards, its subscriptions, and
+ * with one thread also the journal's writer.
  *
- *     wait -> completions (bytes in, disk done) -> engine -> journal -> answers out -> wait
+ *     wait -> completions (bytes in, disk done) -> engine -> changes -> journal -> answers out -> wait
  *
  * Owner:  loop_create and loop_destroy belong to the main thread, before the thread is started and
  *         after it is joined; everything between runs on the thread itself. loop_command and
@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 #include "engine/shard/engine.h"
+#include "engine/stream/consumers.h"
+#include "engine/stream/stream.h"
 #include "net/http/http.h"
 #include "net/rest/rest.h"
 #include "net/ring/ring.h"
@@ -38,9 +40,14 @@ struct loop_options {
     struct ring *
         /* made by the caller, because the journal's disk needs it first; the loop's from here on */
         ring;
-    int listening_fd;         /* -1: none */
-    struct http_options http; /* handle, refuse, finished and context are filled in by the loop */
-    struct rest_options rest; /* engine, engine_thread and thread_index likewise */
+    int listening_fd;          /* -1: none */
+    struct http_options http;  /* handle, refuse, finished and context are filled in by the loop */
+    struct rest_options rest;  /* engine, engine_thread, thread_index, stream, consumers likewise */
+    struct executor *executor; /* for older changes */
+    uint32_t subscriptions_max;       /* of this thread */
+    struct consumers **all_consumers; /* by thread; the loop puts its own in */
+    uint32_t thread_count;            /* of them */
+    uint64_t consumer_lease_ns;
 };
 
 /* What may change while it runs. */

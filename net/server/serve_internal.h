@@ -17,6 +17,7 @@
 #include "net/server/settings.h"
 #include "net/server/storage.h"
 #include "net/server/store_pool.h"
+#include "net/server/worker.h"
 
 #define EXIT_CLEAN  0
 #define EXIT_FAILED 1
@@ -42,6 +43,8 @@ struct server {
     struct store_pool *pool;
     struct disk *disk;
     struct metrics *metrics;
+    struct worker *worker;
+    struct consumers *consumers[THREAD_COUNT_MAX]; /* each of its loop */
     struct journal_bell journal_bell;
     struct ring *rings[LOOPS_MAX];
     struct loop *loops[LOOPS_MAX];

@@ -202,6 +202,12 @@ static struct http_options http_options_of(const struct server *server)
     };
 }
 
+static uint32_t subscriptions_max_of(const struct server *server)
+{
+    uint64_t all = server->settings.subscriptions_max;
+    return (uint32_t)((all + server->thread_count - 1) / server->thread_count);
+}
+
 static struct rest_options rest_options_of(struct server *server)
 {
     const struct settings *settings = &server->settings;
@@ -215,10 +221,28 @@ static struct rest_options rest_options_of(struct server *server)
                   .ready = probe_ready,
                   .draining = probe_draining,
                   .log = probe_log},
+        .internal = server->config.collections + server->config.collection_count,
+        .webhooks = worker_webhooks(server->worker),
         .metrics = server->metrics,
         .seed = server->seed,
         .access_log = settings->access_log != 0,
     };
+}
+
+static enum status worker_open(struct server *server, struct settings_problem *problem)
+{
+    const struct worker_options options = {
+        .engine = server->storage.engine,
+        .thread_index = server->thread_count,
+        .executor = store_pool_executor(server->pool),
+        .internal = server->config.collections + server->config.collection_count,
+        .collections = server->config.collections,
+        .collection_count = server->config.collection_count,
+        .allow = server->settings.webhook_allow.text,
+        .seed = server->seed,
+        .log = server->log,
+    };
+    return worker_create(&options, &server->worker, problem);
 }
 
 static enum status loops_create(struct server *server, struct settings_problem *problem)
@@ -230,9 +254,6 @@ static enum status loops_create(struct server *server, struct settings_problem *
         .started_wall_ms = clock_wall_ms(),
     };
     enum status status = metrics_create(&metrics_options, &server->metrics);
-    if (getrandom(&server->seed, sizeof(server->seed), 0) != (ssize_t)sizeof(server->seed)) {
-        status = STATUS_IO_ERROR;
-    }
     for (uint32_t i = 0; i < server->loop_count && status == STATUS_OK; i++) {
         const struct loop_options options = {
             .index = i,
@@ -242,6 +263,11 @@ static enum status loops_create(struct server *server, struct settings_problem *
             .listening_fd = i < server->thread_count ? server->sockets[i] : -1,
             .http = http_options_of(server),
             .rest = rest_options_of(server),
+            .executor = store_pool_executor(server->pool),
+            .subscriptions_max = subscriptions_max_of(server),
+            .all_consumers = server->consumers,
+            .thread_count = server->thread_count,
+            .consumer_lease_ns = server->settings.consumer_lease,
         };
         status = loop_create(&options, &server->loops[i]);
     }
@@ -265,6 +291,9 @@ static enum status loops_start(struct server *server, struct settings_problem *p
                                  status_text(status));
             return status;
         }
+    }
+    if (worker_start(server->worker) != STATUS_OK) {
+        serve_end_at_once(server, "not all threads can be started: raise the limit of processes");
     }
     return STATUS_OK;
 }
@@ -290,6 +319,13 @@ enum status server_open(struct server *server, struct settings_problem *problem)
     if (status == STATUS_OK) {
         status = replay(server, problem);
     }
+    if (getrandom(&server->seed, sizeof(server->seed), 0) != (ssize_t)sizeof(server->seed)) {
+        settings_problem_set(problem, "no random bytes");
+        status = status == STATUS_OK ? STATUS_IO_ERROR : status;
+    }
+    if (status == STATUS_OK) {
+        status = worker_open(server, problem);
+    }
     if (status == STATUS_OK) {
         status = loops_create(server, problem);
     }
@@ -303,10 +339,14 @@ void server_close(struct server *server)
             loop_join(server->loops[i]);
         }
     }
+    if (server->worker != NULL) {
+        worker_join(server->worker);
+    }
     store_pool_destroy(&server->pool);
     for (uint32_t i = 0; i < server->loop_count; i++) {
         loop_destroy(&server->loops[i]);
     }
+    worker_destroy(&server->worker);
     storage_close(&server->storage);
     if (server->disk != NULL) {
         server->disk->vtable->destroy(server->disk);

@@ -13,6 +13,9 @@
 
 static bool all_drained(const struct server *server)
 {
+    if (!worker_is_drained(server->worker)) {
+        return false;
+    }
     for (uint32_t i = 0; i < server->loop_count; i++) {
         if (!loop_is_drained(server->loops[i])) {
             return false;
@@ -61,6 +64,7 @@ int server_stop(struct server *server)
     log_event(server->log, LOG_INFO, "stopping", NULL, 0);
     atomic_store(&server->draining, true);
     serve_loops_command(server, LOOP_DRAIN);
+    worker_command(server->worker, WORKER_DRAIN);
     sockets_refuse(server);
     if (!drain_wait(server, LOOP_DRAIN, cut_ns, all_drained)) {
         log_event(server->log, LOG_WARNING, "connections that did not end are closed", NULL, 0);
@@ -75,6 +79,7 @@ int server_stop(struct server *server)
                           "shutdown_timeout: records were still being written to files; the next "
                           "start replays the journal");
     }
+    worker_command(server->worker, WORKER_STOP);
     serve_loops_command(server, LOOP_STOP);
     server_close(server);
     log_say(server->log, LOG_INFO, "stopped",

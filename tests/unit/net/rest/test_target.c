@@ -25,9 +25,16 @@ Test(target, splits_a_path_before_it_decodes_it)
     target_split(text("/pets/"), &target);
     cr_assert_eq(target.shape, TARGET_TWO);
     cr_assert_eq(target.second.size, 0);
-    target_split(text("/pets/a/b"), &target);
-    cr_assert_eq(target.shape, TARGET_DEEPER);
+    target_split(text("/consumers/a/ack"), &target);
+    cr_assert_eq(target.shape, TARGET_THREE);
+    CHECK_BYTES(target.second, "a");
+    CHECK_BYTES(target.third, "ack");
     target_split(text("/pets/a/"), &target);
+    cr_assert_eq(target.shape, TARGET_THREE);
+    cr_assert_eq(target.third.size, 0);
+    target_split(text("/pets/a/b/c"), &target);
+    cr_assert_eq(target.shape, TARGET_DEEPER);
+    target_split(text("/pets/a/b/"), &target);
     cr_assert_eq(target.shape, TARGET_DEEPER);
     target_split(text("*"), &target);
     cr_assert_eq(target.shape, TARGET_DEEPER);
