@@ -2,7 +2,7 @@
 """Builds, runs the tests, prints every runner's closing lines, and sums them: 'N passed, N failed, N skipped'.
 
     tests/run.py              everything, as ./dev test
-    tests/run.py PART…        some parts: unit, integration, coherence, crash, sim, threads, fuzz, tidy;
+    tests/run.py PART…        some parts: unit, integration, coherence, stream, crash, sim, threads, fuzz, tidy;
                               asan, tsan or clang for all that runs there; asan:unit, tsan:threads, … for one
 
 A part is whatever of these exists; a part without tests is not an error:
@@ -33,7 +33,7 @@ FILE_TIMEOUT_S = 900
 CTEST_OUTPUT_BYTES_MAX = 16 << 20
 
 # (preset, part), in the order of a whole run: what fails soonest and cheapest comes first.
-RELEASE_PARTS = ["unit", "fuzz", "threads", "sim", "coherence", "integration", "crash"]
+RELEASE_PARTS = ["unit", "fuzz", "threads", "sim", "coherence", "stream", "integration", "crash"]
 PLAN = (
     [("tidy", "tidy")]
     + [("release", part) for part in RELEASE_PARTS]
@@ -42,7 +42,7 @@ PLAN = (
     + [("clang", "unit")]
 )
 # Parts whose tests load both cores by themselves.
-SERIAL_PARTS = {"sim", "coherence", "crash"}
+SERIAL_PARTS = {"sim", "coherence", "stream", "crash"}
 
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "strict_string_checks=1:detect_stack_use_after_return=1",
