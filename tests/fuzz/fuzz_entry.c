@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     ASSERT(entry_stored_size(data) == size);
+    ASSERT(bytes_equal(entry_stored(&entry), bytes));
     uint8_t *copy = malloc(size);
     struct writer writer = writer_of(copy, size);
     ASSERT(entry_encoded_size(&entry) == size);
