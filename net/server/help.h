@@ -12,5 +12,6 @@
 void help_main(FILE *out);
 void help_serve(FILE *out);
 void help_check(FILE *out);
+void help_bench(FILE *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "net/server/check.h"
+#include "net/server/command_bench.h"
 #include "net/server/help.h"
 #include "net/server/serve.h"
 
@@ -26,6 +27,9 @@ int main(int count, char **words)
     }
     if (strcmp(command, "check") == 0) {
         return command_check(count - 2, words + 2);
+    }
+    if (strcmp(command, "bench") == 0) {
+        return command_bench(count - 2, words + 2);
     }
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         return command_version();
