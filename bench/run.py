@@ -22,6 +22,8 @@ import tempfile
 import time
 import urllib.request
 
+import filter_rules  # bench/filter_rules.py
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 READY_WAIT_S = 30
 STOP_WAIT_S = 30
@@ -35,6 +37,8 @@ PUT_RATE_SHARE_MIN = 0.6
 IDLE_BYTES_MAX = 100 * MIB
 SCAN_CACHE_BYTES = 64 * MIB
 SCAN_EXCESS_MAX = 1.05
+FILTER_EVENTS = 2000
+FILTER_US_MAX = {1000: 2.0, 10000: 5.0, 100000: 15.0}
 SOAK_GROWTH_MAX = 1.05
 SOAK_GROWTH_BYTES_MAX = 16 * MIB
 
@@ -387,6 +391,37 @@ def bench_scan(bench):
         bench.check("it was in use", highest / MIB, SCAN_CACHE_BYTES / 2 / MIB, at_least=True, unit=" MiB")
 
 
+def bench_filter(bench):
+    """changes against 1,000, 10,000 and 100,000 patterns of all operators"""
+    events = filter_rules.write_lines(bench.folder / "events.jsonl", filter_rules.events(FILTER_EVENTS, bench.options.seed))
+    reports = {}
+    for count in FILTER_US_MAX:
+        rules = filter_rules.write_lines(bench.folder / f"rules-{count}.jsonl", filter_rules.rules(count, bench.options.seed))
+        command = ["taskset", "-c", str(bench.options.server_core), bench.program("freshet"), "bench", "filter", "--rules",
+                   rules, "--events", events, "--seconds", str(bench.seconds(3))]
+        reports[count] = []
+        for _ in range(bench.options.runs):
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode != 0:
+                raise BenchError("freshet bench filter failed")
+            reports[count].append(json.loads(done.stdout))
+        bench.runs += [dict(report, label=f"filter {count}") for report in reports[count]]
+    print(f"\n{FILTER_EVENTS} changes of products against all patterns at once, medians of {bench.options.runs}, "
+          f"seed {bench.options.seed}")
+    print(f"  {'rules':>8}{'us an event':>13}{'spread':>16}{'events a second':>17}{'matches an event':>18}"
+          f"{'us to add one':>15}{'bytes a rule':>14}")
+    for count, some in reports.items():
+        spent = [report["us_per_event"] for report in some]
+        spread = f"{min(spent):.3f}-{max(spent):.3f}"
+        print(f"  {count:>8}{statistics.median(spent):>13.3f}{spread:>16}{1e6 / statistics.median(spent):>17.0f}"
+              f"{some[0]['matches'] / FILTER_EVENTS:>18.2f}"
+              f"{statistics.median(report['us_per_rule_added'] for report in some):>15.2f}"
+              f"{some[0]['matcher_bytes'] / count:>14.0f}")
+    for count, limit in FILTER_US_MAX.items():
+        bench.check(f"{count} rules, an event", statistics.median(report["us_per_event"] for report in reports[count]), limit,
+                    unit=" us")
+
+
 def bench_soak(bench):
     """ten minutes of reads and writes: memory stays flat"""
     seconds = bench.seconds(600)
@@ -500,7 +535,7 @@ def bench_startup(bench):
 BENCHES = {
     "floor": bench_floor, "get": bench_get, "pipeline": bench_pipeline, "uncached": bench_uncached, "list": bench_list,
     "put": bench_put, "idle": bench_idle, "scan": bench_scan, "restart": bench_restart, "startup": bench_startup,
-    "soak": bench_soak,
+    "filter": bench_filter, "soak": bench_soak,
 }
 
 
@@ -543,8 +578,9 @@ def parse_arguments():
         description=f"Benchmarks against the floor (bench/README.md).\n\n{names}\n  all       each of these but soak")
     parser.add_argument("name", nargs="?", choices=[*BENCHES, "all"], metavar="NAME")
     parser.add_argument("--runs", type=int, default=5, help="runs of each, of which the median counts (default 5)")
-    parser.add_argument("--seconds", type=float, help="length of a run (default 5; put 30, scan 60, soak 600)")
+    parser.add_argument("--seconds", type=float, help="length of a run (default 5; filter 3, put 30, scan 60, soak 600)")
     parser.add_argument("--connections", type=int, help="idle: how many (default 10000)")
+    parser.add_argument("--seed", type=int, default=1, help="filter: of rules and events (default 1)")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release",
