@@ -355,6 +355,11 @@ bool loop_has_failed(const struct loop *loop)
     return atomic_load(&loop->failed);
 }
 
+const struct stream_statistics *loop_stream_statistics(const struct loop *loop)
+{
+    return loop->stream == NULL ? NULL : stream_statistics(loop->stream);
+}
+
 void loop_join(struct loop *loop)
 {
     if (loop->started) {

@@ -71,6 +71,8 @@ MUST_USE enum status loop_change(struct loop *loop, const struct loop_change *ch
 bool loop_is_drained(const struct loop *loop);
 /* The ring broke: the loop has ended by itself. */
 bool loop_has_failed(const struct loop *loop);
+/* Any thread; NULL: it serves nobody. */
+const struct stream_statistics *loop_stream_statistics(const struct loop *loop);
 void loop_join(struct loop *loop);
 void loop_destroy(struct loop **loop); /* joined; accepts NULL */
 

@@ -13,6 +13,7 @@
 
 #include "net/ring/disk_ring.h"
 #include "net/server/clock.h"
+#include "net/server/probe.h"
 #include "net/server/serve_internal.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/list.h"
@@ -180,6 +181,19 @@ static bool probe_draining(void *context)
     return atomic_load(&((struct server *)context)->draining);
 }
 
+/* Scrapes begin when all loops are there: the threads start after they have been made. */
+static void probe_metrics(void *context, struct writer *text_out)
+{
+    struct server *server = context;
+    const struct stream_statistics *streams[THREAD_COUNT_MAX];
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        streams[i] = loop_stream_statistics(server->loops[i]);
+        ASSERT(streams[i] != NULL);
+    }
+    probe_streams_write(streams, server->thread_count, text_out);
+    webhooks_metrics(worker_webhooks(server->worker), clock_wall_ms(), text_out);
+}
+
 static void probe_log(void *context, struct bytes lines)
 {
     log_lines(((struct server *)context)->log, lines);
@@ -220,6 +234,7 @@ static struct rest_options rest_options_of(struct server *server)
         .probe = {.context = server,
                   .ready = probe_ready,
                   .draining = probe_draining,
+                  .metrics = probe_metrics,
                   .log = probe_log},
         .internal = server->config.collections + server->config.collection_count,
         .webhooks = worker_webhooks(server->worker),
