@@ -39,6 +39,9 @@ extern "C" {
  * be longer.
  */
 #define DOCUMENT_NUMBER_TEXT_MAX 32
+/* What JSON is made of may nest deeper than a document: a change holds documents, and the server's
+ * own records hold changes. */
+#define DOCUMENT_RENDER_DEPTH_MAX (DOCUMENT_DEPTH_MAX + 4)
 
 enum document_type {
     DOCUMENT_NONE, /* no value begins here */

@@ -47,7 +47,8 @@ MUST_USE enum status json_to_document(struct bytes json, struct writer *document
 
 /*
  * The document as compact JSON: no white space, members in their order, strings escaped only where
- * they must be. DAMAGED when the bytes are no document, TOO_LARGE when json_out is full.
+ * they must be; up to DOCUMENT_RENDER_DEPTH_MAX levels. DAMAGED when the bytes are no such
+ * document, TOO_LARGE when json_out is full.
  */
 MUST_USE enum status document_to_json(struct bytes document, struct writer *json_out);
 

@@ -125,7 +125,7 @@ struct render {
     struct writer *out;
     size_t depth;
     bool omits_id; /* the outermost object's own member "id" is left out */
-    struct render_frame frames[DOCUMENT_DEPTH_MAX];
+    struct render_frame frames[DOCUMENT_RENDER_DEPTH_MAX];
 };
 
 static enum status render_scalar(struct render *render, const struct token *token)
@@ -161,7 +161,7 @@ static enum status render_value(struct render *render)
     if (!token_is_container(&token)) {
         return render_scalar(render, &token);
     }
-    if (render->depth == DOCUMENT_DEPTH_MAX) {
+    if (render->depth == DOCUMENT_RENDER_DEPTH_MAX) {
         return STATUS_DAMAGED;
     }
     bool is_object = token.kind == TOKEN_OBJECT;
