@@ -22,7 +22,8 @@
  *          _end); submitters ring its waker then. Whoever never announces sleep is never rung.
  * Time:    journal_step is given the time; nothing here reads a clock.
  * Memory:  taken at open; at most journal_options.batch_bytes_max are in flight and as many
- *          gathering. A journal reader allocates its own buffers, for one batch.
+ *          gathering; and recent_bytes of the newest entries. A journal reader allocates its own
+ *          buffers, for one batch.
  * Tests:   tests/unit/engine/journal/, tests/sim/.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_JOURNAL_H
@@ -270,7 +271,8 @@ static inline void journal_oldest(const struct journal *journal, struct position
     journal->vtable->oldest(journal, out);
 }
 
-/* Any thread. OK: until journal_unpin, the entry `sequence` and all after it stay readable.
+/* Any thread. OK: until journal_unpin, the entry `sequence` and all after it stay readable,
+ * whatever retention says: so a pin is for moments, not for a slow follower.
  * POSITION_EXPIRED: it is gone already. */
 MUST_USE static inline enum status journal_pin(struct journal *journal, uint64_t sequence,
                                                struct journal_pin *pin)
