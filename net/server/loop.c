@@ -205,11 +205,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Sending may let waiting requests in: those that went to the engine need one more step, whose
- * bells they also wait for. */
-static uint64_t answers_send(struct loop *loop)
+/* Sending may let waiting requests in. Whatever went to the engine since its step (pending, then)
+ * needs one more step, whose bells it also waits for: requests of those, of consumers and of pages,
+ * slices of snapshots. */
+static uint64_t answers_send(struct loop *loop, uint64_t pending)
 {
-    uint64_t pending = engine_thread_pending(loop->engine_thread);
     uint64_t deadline = http_server_step(loop->http);
     rest_turn_end(loop->rest);
     return engine_thread_pending(loop->engine_thread) > pending ? 0 : deadline;
@@ -227,6 +227,7 @@ static uint64_t loop_turn(struct loop *loop)
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t wall_ms = clock_wall_ms();
     uint64_t deadline = UINT64_MAX;
+    uint64_t pending = 0;
     if (loop->engine_thread != NULL) {
         engine_thread_begin(loop->engine_thread, now_ns, wall_ms);
     }
@@ -242,6 +243,7 @@ static uint64_t loop_turn(struct loop *loop)
     change_follow(loop);
     if (loop->engine_thread != NULL) {
         deadline = engine_thread_step(loop->engine_thread, now_ns, wall_ms);
+        pending = engine_thread_pending(loop->engine_thread);
         deadline = earlier(deadline, consumers_step(loop->consumers, now_ns, wall_ms));
         deadline = earlier(deadline, stream_step(loop->stream, now_ns, wall_ms));
         deadline = earlier(deadline, rest_step(loop->rest));
@@ -250,7 +252,7 @@ static uint64_t loop_turn(struct loop *loop)
         deadline = earlier(deadline, engine_journal_step(loop->options.engine, now_ns, wall_ms));
     }
     if (loop->http != NULL) {
-        deadline = earlier(deadline, answers_send(loop));
+        deadline = earlier(deadline, answers_send(loop, pending));
     }
     drained_note(loop);
     loop_note(loop, now_ns);

@@ -136,8 +136,8 @@ static uint64_t worker_turn(struct worker *worker)
     engine_thread_begin(worker->engine_thread, now_ns, wall_ms);
     command_follow(worker);
     uint64_t deadline = engine_thread_step(worker->engine_thread, now_ns, wall_ms);
-    deadline = earlier(deadline, stream_step(worker->stream, now_ns, wall_ms));
     uint64_t pending = engine_thread_pending(worker->engine_thread);
+    deadline = earlier(deadline, stream_step(worker->stream, now_ns, wall_ms));
     deadline = earlier(deadline, webhooks_step(worker->webhooks, now_ns, wall_ms));
     drained_note(worker);
     if (engine_thread_pending(worker->engine_thread) > pending) {
@@ -211,7 +211,9 @@ void worker_destroy(struct worker **worker_at)
     }
     ASSERT(!worker->started);
     webhooks_destroy(&worker->webhooks);
-    stream_destroy(&worker->stream);
+    if (worker->stream != NULL && stream_idle(worker->stream)) {
+        stream_destroy(&worker->stream);
+    } /* else it was stopped with a job under way, and the process ends */
     calls_destroy(&worker->calls);
     free(worker);
     *worker_at = NULL;

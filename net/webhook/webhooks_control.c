@@ -198,6 +198,7 @@ uint64_t control_step(struct webhooks *webhooks)
     enum status status = stream_subscribe(webhooks->options.stream, &options, &webhooks->control);
     if (status == STATUS_OK) {
         webhooks->is_controlled = true;
+        webhooks->stream_waits = true;
         return UINT64_MAX;
     }
     webhooks_say(webhooks, SAY_WARNING, "the rules cannot be read yet: %s", status_text(status));

@@ -261,6 +261,7 @@ struct webhooks {
     struct link touched;
     uint32_t runner_count;
     uint64_t rules_deadline_ns;
+    bool stream_waits; /* a subscription has begun: the stream is to be stepped */
     struct runner *runner_buckets[RUNNER_BUCKETS];
     struct record *record_buckets[RECORD_BUCKETS];
     uint32_t item_count;

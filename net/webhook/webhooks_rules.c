@@ -351,6 +351,7 @@ static uint64_t runner_subscribe(struct runner *runner)
     }
     if (status == STATUS_OK) {
         runner->is_subscribed = true;
+        runner->webhooks->stream_waits = true;
         runner->from_earliest = false;
         return UINT64_MAX;
     }
@@ -427,6 +428,7 @@ static uint64_t runner_step(struct runner *runner, bool *freed_out)
 bool rules_step(struct webhooks *webhooks)
 {
     struct link now;
+    webhooks->stream_waits = false;
     webhooks->rules_deadline_ns = control_step(webhooks);
     bool more = operations_step(webhooks);
     link_init(&now);
@@ -441,7 +443,7 @@ bool rules_step(struct webhooks *webhooks)
             webhooks->rules_deadline_ns = earlier(webhooks->rules_deadline_ns, deadline_ns);
         }
     }
-    return more;
+    return more || webhooks->stream_waits;
 }
 
 void rules_resume(struct webhooks *webhooks)
