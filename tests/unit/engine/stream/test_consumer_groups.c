@@ -330,7 +330,7 @@ struct event {
 /* A member that reads a page, works on it, and acknowledges it. */
 struct worker {
     struct fixture_request read;
-    char name[8];
+    char name[16];
     bool has_page;
     uint64_t through;
     uint64_t generation;

@@ -255,7 +255,7 @@ Test(consumers, acknowledgements_are_written_ten_times_a_second_the_first_at_onc
     cr_assert_eq(fixture_make(&fixture, "mail", false), STATUS_OK);
     uint64_t sequences[5];
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof(id), "%d", i);
         sequences[i] = fixture_put(&fixture, id, "{}");
     }
@@ -422,13 +422,13 @@ Test(consumers, the_list_has_all_of_all_threads_by_name_in_pages)
     cr_assert_eq(a.request.row_count, 0u);
     cr_assert_not(a.request.more);
     for (int i = 39; i >= 0; i--) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "n%02d", i);
         cr_assert_eq(fixture_make(&fixture, name, i == 7), STATUS_OK);
     }
     fixture_put(&fixture, "1", "{}");
     uint32_t seen = 0;
-    char after[8] = "";
+    char after[16] = "";
     do {
         cr_assert_eq(list(after, 7), STATUS_OK);
         for (uint32_t i = 0; i < a.request.row_count; i++) {
@@ -451,7 +451,7 @@ Test(consumers, the_list_has_all_of_all_threads_by_name_in_pages)
 Test(consumers, positions_outlive_a_restart_with_other_threads)
 {
     for (int i = 0; i < 20; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "n%02d", i);
         fixture_prepare(&a, CONSUMER_PUT, name, NULL);
         a.request.group = i % 2 == 1;
@@ -461,7 +461,7 @@ Test(consumers, positions_outlive_a_restart_with_other_threads)
     }
     uint64_t sequences[20];
     for (int i = 0; i < 20; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "n%02d", i);
         sequences[i] = fixture_put(&fixture, name, "{}");
         cr_assert_eq(fixture_ack(&fixture, name, NULL, sequences[i], 0), STATUS_OK);
@@ -470,7 +470,7 @@ Test(consumers, positions_outlive_a_restart_with_other_threads)
     for (size_t round = 0; round < sizeof(threads) / sizeof(threads[0]); round++) {
         fixture_restart(&fixture, threads[round]);
         for (int i = 0; i < 20; i++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof(name), "n%02d", i);
             cr_assert_eq(fixture_get(&fixture, name, &a), STATUS_OK);
             cr_assert_eq(a.request.position.position.sequence, sequences[i]);
@@ -491,7 +491,7 @@ Test(consumers, positions_outlive_a_restart_with_other_threads)
 Test(consumers, more_than_one_page_of_them_is_loaded)
 {
     for (int i = 0; i < CONSUMER_LOAD_PAGE + 30; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "n%03d", i);
         cr_assert_eq(fixture_make(&fixture, name, false), STATUS_OK);
     }
