@@ -171,6 +171,7 @@ void subscription_token(const struct subscription *subscription, struct token *o
     ASSERT(subscription == fake_stream.subscription);
     memset(out, 0, sizeof(*out));
     out->position = position_at(fake_stream.stands);
+    out->in_snapshot = fake_stream.in_snapshot;
 }
 
 struct bytes delivery_json(const struct delivery *delivery)

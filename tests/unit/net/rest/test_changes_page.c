@@ -95,6 +95,18 @@ Test(changes_page, ends_at_4_mib)
     fake_stream_end();
 }
 
+Test(changes_page, takes_one_change_of_any_size)
+{
+    open_page("?from=earliest");
+    CONTAINER_OF(fake_stream.subscription, struct changes, subscription)->bytes =
+        CHANGES_PAGE_BYTES_MAX;
+    cr_assert(fake_deliver_change(CHANGE_INSERT, 60, "1"));
+    cr_assert(!fake_deliver_change(CHANGE_INSERT, 61, "2"));
+    fake_step(0);
+    body_is("{\"changes\":[1],\"next\":\"%s\",\"more\":true}%s", fake_position(60), "");
+    fake_stream_end();
+}
+
 Test(changes_page, waits_for_the_first_change)
 {
     open_page("?wait=10s");
@@ -102,6 +114,8 @@ Test(changes_page, waits_for_the_first_change)
     fake_step(9 * SECOND_NS);
     cr_assert_eq(fake.answers, 0);
     cr_assert(fake_deliver_change(CHANGE_INSERT, 101, "1"));
+    fake_step(0);
+    cr_assert_eq(fake.answers, 0, "more may come in the same turn");
     cr_assert(fake_deliver_change(CHANGE_INSERT, 102, "2"));
     cr_assert(fake_deliver_other(DELIVERY_CAUGHT_UP, 102));
     fake_step(0);
@@ -146,17 +160,18 @@ Test(changes_page, one_whose_wait_is_over_still_takes_what_is_there)
     fake_stream_end();
 }
 
-Test(changes_page, ends_when_its_snapshot_is_complete)
+Test(changes_page, within_a_snapshot_there_is_more)
 {
     open_page("?from=snapshot&limit=1");
     fake_stream.in_snapshot = true;
+    fake_stream.newest = 60;
     cr_assert(fake_deliver_row(60, "1"));
     fake_step(0);
     cr_assert(fake_body_has("\"more\":true}"));
     fake_stream_end();
 }
 
-Test(changes_page, says_that_it_is_in_step)
+Test(changes_page, ends_when_its_snapshot_is_complete_and_says_so)
 {
     open_page("?from=snapshot");
     cr_assert(fake_deliver_row(60, "1"));
