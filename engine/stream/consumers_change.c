@@ -146,7 +146,6 @@ static enum status create_write(struct consumer *consumer, uint64_t sequence, ui
     }
     body->time_ms = time_ms;
     body->generation = consumers_generation_next(consumers);
-    body->generation_first = body->generation;
     enum status status = total_take(consumers, &consumer->change->detail);
     if (status == STATUS_OK) {
         status = record_put(consumer, body, bytes_of(body->definition, body->definition_size));

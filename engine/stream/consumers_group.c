@@ -243,8 +243,7 @@ static uint64_t slot_start(const struct consumer_body *body, uint32_t slot,
 {
     uint64_t start = body->acked[slot];
     uint64_t generation = request->token.generation;
-    if (!request->has_token || generation < body->generation_first ||
-        body->group->slots[slot].since > generation) {
+    if (!request->has_token || body->group->slots[slot].since > generation) {
         return start;
     }
     start = request->token.position.sequence > start ? request->token.position.sequence : start;
@@ -305,7 +304,7 @@ uint32_t group_ack(struct consumer *consumer, const struct consumer_request *req
     const struct consumer_body *body = consumer->body;
     struct group_member *member = member_find(body->group, request->member);
     uint64_t generation = request->token.generation;
-    if (member == NULL || generation < body->generation_first) {
+    if (member == NULL) {
         return 0;
     }
     lease_renew(consumer->consumers, member);

@@ -75,13 +75,12 @@ struct consumer_body {
     struct bytes collection; /* in definition; empty: all */
     struct group *group;     /* NULL: it is none */
     uint64_t generation;     /* of its last change that readers must hear of */
-    uint64_t generation_first;
-    uint64_t time_ms;     /* nothing that is not acknowledged is older */
-    uint32_t slot_count;  /* 1, or SLOT_COUNT */
-    uint64_t *acked;      /* by slot: as acknowledged */
-    uint64_t *writing;    /* as it is being written */
-    uint64_t *written;    /* as it is recorded */
-    uint64_t sequences[]; /* the memory of the three */
+    uint64_t time_ms;        /* nothing that is not acknowledged is older */
+    uint32_t slot_count;     /* 1, or SLOT_COUNT */
+    uint64_t *acked;         /* by slot: as acknowledged */
+    uint64_t *writing;       /* as it is being written */
+    uint64_t *written;       /* as it is recorded */
+    uint64_t sequences[];    /* the memory of the three */
 };
 
 struct consumer {

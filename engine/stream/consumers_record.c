@@ -206,7 +206,6 @@ static enum status load_record(struct consumers *consumers, struct bytes record)
     enum status status = consumer_record_read(record, &consumer->body);
     if (status == STATUS_OK) {
         consumer->body->generation = consumers_generation_next(consumers);
-        consumer->body->generation_first = consumer->body->generation;
         atomic_fetch_add(&options->all[0]->total, 1);
     }
     consumer_settle(consumer);

@@ -242,6 +242,26 @@ Test(consumer_groups, an_acknowledgement_counts_for_slots_held_since_it_was_give
     cr_assert_eq(c.request.lag.events, 0u);
 }
 
+Test(consumer_groups, no_slot_moves_back_because_another_one_is_behind)
+{
+    fixture_read(&fixture, "crew", "a", &a);
+    fixture_read(&fixture, "crew", "b", &b);
+    fixture_read(&fixture, "crew", "a", &a);
+    fixture_read(&fixture, "crew", "b", &b);
+    uint64_t first = fixture_put(&fixture, "1", "{}");
+    uint64_t second = fixture_put(&fixture, "2", "{}");
+    cr_assert_eq(fixture_ack(&fixture, "crew", "a", second, a.request.generation), STATUS_OK);
+    struct slot_set before = a.request.slots;
+    fixture_prepare(&c, CONSUMER_LEAVE, "crew", "b");
+    fixture_run(&fixture, &c);
+    fixture_read(&fixture, "crew", "a", &a);
+    cr_assert_eq(fixture_ack(&fixture, "crew", "a", first, a.request.generation), STATUS_OK);
+    fixture_read(&fixture, "crew", "a", &a);
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+        cr_assert_eq(a.request.slot_sequences[slot], is_in(&before, slot) ? second : first);
+    }
+}
+
 Test(consumer_groups, an_acknowledgement_without_member_moves_the_whole_group_on)
 {
     fixture_read(&fixture, "crew", "a", &a);
