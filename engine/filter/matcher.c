@@ -11,6 +11,8 @@
 #define EPOCH_MAX (UINT32_MAX >> 2)
 /* What one event needs beyond this is given back after it. */
 #define VALUES_KEPT 4096
+/* With so many postings a condition is judged before their guards, not behind them. */
+#define JUDGED_FIRST 4
 
 static_assert(sizeof(struct posting) == 32, "two postings in a cache line");
 
@@ -33,6 +35,7 @@ enum status matcher_create(struct matcher **out)
     pool_init(&matcher->fields, sizeof(struct field));
     pool_init(&matcher->conditions, sizeof(struct shared_condition));
     pool_init(&matcher->hooks, sizeof(struct hook));
+    pool_init(&matcher->blocks, sizeof(struct range_block));
     pool_init(&matcher->alternatives, sizeof(struct posted_alternative));
     pool_init(&matcher->rules, sizeof(struct rule));
     matcher->root = field_acquire(matcher, NONE, BYTES_EMPTY);
@@ -68,10 +71,9 @@ void matcher_destroy(struct matcher **matcher_at)
     free(matcher->field_buckets.heads);
     free(matcher->condition_buckets.heads);
     free(matcher->hook_buckets.heads);
-    free(matcher->always.items);
+    free(matcher->blocks.items);
+    free(matcher->always.more);
     free(matcher->slots);
-    free(matcher->memo);
-    free(matcher->fired_epoch);
     free(matcher->fired);
     free(matcher->values);
     free(matcher->users);
@@ -128,8 +130,8 @@ static bool post(struct matcher *matcher, uint32_t id)
         return false;
     }
     struct postings *postings = postings_of(matcher, key);
-    if (!matcher_reserve(matcher, &postings->items, postings->count + 1, &postings->capacity,
-                         sizeof(*postings->items))) {
+    if (!matcher_reserve(matcher, &postings->more, postings->count, &postings->capacity,
+                         sizeof(*postings->more))) {
         if (is_first) {
             index_remove(matcher, key);
         }
@@ -137,7 +139,7 @@ static bool post(struct matcher *matcher, uint32_t id)
     }
     alternative->key = key;
     alternative->posting = postings->count;
-    postings->items[postings->count++] = make_posting(matcher, id);
+    *posting_at(postings, postings->count++) = make_posting(matcher, id);
     return true;
 }
 
@@ -146,14 +148,14 @@ static void unpost(struct matcher *matcher, uint32_t id)
     const struct posted_alternative *alternative = alternative_at(matcher, id);
     struct postings *postings = postings_of(matcher, alternative->key);
     ASSERT(postings->count > 0);
-    ASSERT(postings->items[alternative->posting].alternative == id);
-    struct posting last = postings->items[--postings->count];
+    ASSERT(posting_at(postings, alternative->posting)->alternative == id);
+    struct posting last = *posting_at(postings, --postings->count);
     if (last.alternative != id) {
-        postings->items[alternative->posting] = last;
+        *posting_at(postings, alternative->posting) = last;
         alternative_at(matcher, last.alternative)->posting = alternative->posting;
     }
     if (postings->count == 0) {
-        matcher_free(matcher, postings->items, postings->capacity * sizeof(*postings->items));
+        matcher_free(matcher, postings->more, postings->capacity * sizeof(*postings->more));
         *postings = (struct postings){0};
         if (alternative->key != NONE) {
             index_remove(matcher, alternative->key);
@@ -276,9 +278,10 @@ struct event_frame {
 static void next_epoch(struct matcher *matcher)
 {
     if (matcher->epoch == EPOCH_MAX) {
-        memset(matcher->memo, 0, matcher->condition_capacity * sizeof(*matcher->memo));
-        memset(matcher->fired_epoch, 0,
-               matcher->condition_capacity * sizeof(*matcher->fired_epoch));
+        for (uint32_t id = 0; id < matcher->conditions.count; id++) {
+            condition_at(matcher, id)->memo = 0;
+            condition_at(matcher, id)->fired_epoch = 0;
+        }
         memset(matcher->slots, 0, matcher->slot_capacity * sizeof(*matcher->slots));
         for (uint32_t id = 0; id < matcher->rules.count; id++) {
             if (rule_at(matcher, id)->pattern != NULL) {
@@ -426,13 +429,11 @@ static enum judgement judge_afresh(const struct matcher *matcher,
 /* Once an event, however many patterns ask. */
 static enum judgement judge(struct matcher *matcher, uint32_t id)
 {
-    uint32_t memo = matcher->memo[id];
-    if (memo >> 2 == matcher->epoch) {
-        return (enum judgement)(memo & 3);
+    struct shared_condition *condition = condition_at(matcher, id);
+    if (condition->memo >> 2 != matcher->epoch) {
+        condition->memo = matcher->epoch << 2 | (uint32_t)judge_afresh(matcher, condition);
     }
-    enum judgement judgement = judge_afresh(matcher, condition_at(matcher, id));
-    matcher->memo[id] = matcher->epoch << 2 | (uint32_t)judgement;
-    return judgement;
+    return (enum judgement)(condition->memo & 3);
 }
 
 static inline bool guard_passes(const struct matcher *matcher, const struct guard *guard)
@@ -478,10 +479,10 @@ static void confirm(struct matcher *matcher, uint32_t id)
     matcher->users[matcher->user_count++] = rule->user;
 }
 
-static void confirm_all(struct matcher *matcher, const struct postings *postings)
+static void confirm_all(struct matcher *matcher, struct postings *postings)
 {
     for (uint32_t index = 0; index < postings->count; index++) {
-        const struct posting *posting = &postings->items[index];
+        const struct posting *posting = posting_at(postings, index);
         if (guard_passes(matcher, &posting->guards[0]) &&
             guard_passes(matcher, &posting->guards[1]) &&
             (posting->condition == NONE || judge(matcher, posting->condition) != JUDGED_NO)) {
@@ -517,11 +518,10 @@ size_t matcher_match(struct matcher *matcher, struct bytes event, void *const **
     }
     for (uint32_t index = 0; index < matcher->fired_count && !matcher->is_unwalkable; index++) {
         uint32_t id = matcher->fired[index];
-        const struct shared_condition *condition = condition_at(matcher, id);
-        enum judgement judgement =
-            matcher->slots[condition->field].is_structured ? JUDGED_UNSURE : JUDGED_YES;
-        matcher->memo[id] = matcher->epoch << 2 | (uint32_t)judgement;
-        confirm_all(matcher, &condition->postings);
+        struct postings *postings = &condition_at(matcher, id)->postings;
+        if (postings->count < JUDGED_FIRST || judge(matcher, id) != JUDGED_NO) {
+            confirm_all(matcher, postings);
+        }
     }
     if (matcher->is_unwalkable) {
         match_each(matcher);

@@ -1,7 +1,6 @@
 /* Fields and conditions, each kept once for all patterns, and which condition brings a pattern
  * up. */
 #include <assert.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -30,7 +29,7 @@ uint32_t field_find(const struct matcher *matcher, uint32_t parent, struct bytes
         return NONE;
     }
     uint64_t hash = field_hash(parent, name);
-    uint32_t id = matcher->field_buckets.heads[hash & matcher->field_buckets.mask];
+    uint32_t id = matcher->field_buckets.heads[hash & matcher->field_buckets.mask].first;
     while (id != NONE) {
         const struct field *field = field_at(matcher, id);
         if (field->hash == hash && field->parent == parent &&
@@ -65,9 +64,11 @@ static uint32_t field_create(struct matcher *matcher, uint32_t parent, struct by
                             .hash = field_hash(parent, name),
                             .name = kept,
                             .name_size = (uint32_t)name.size};
-    uint32_t *head = &matcher->field_buckets.heads[field->hash & matcher->field_buckets.mask];
-    field->chain_next = *head;
-    *head = id;
+    struct bucket *bucket =
+        &matcher->field_buckets.heads[field->hash & matcher->field_buckets.mask];
+    field->chain_next = bucket->first;
+    bucket->first = id;
+    bucket->present |= bucket_bit(field->hash);
     matcher->field_buckets.count++;
     if (parent != NONE) {
         field_at(matcher, parent)->references++;
@@ -98,13 +99,15 @@ void field_release(struct matcher *matcher, uint32_t id)
             return;
         }
         ASSERT(field->child_count == 0 && field->index == NULL);
-        uint32_t *link = &matcher->field_buckets.heads[field->hash & matcher->field_buckets.mask];
+        uint32_t *link =
+            &matcher->field_buckets.heads[field->hash & matcher->field_buckets.mask].first;
         while (*link != id) {
             link = &field_at(matcher, *link)->chain_next;
         }
         *link = field->chain_next;
         matcher->field_buckets.count--;
         matcher_free(matcher, field->name, (size_t)field->name_size + 1);
+        matcher_free(matcher, field->sketch, FIELD_VALUES_SKETCH * sizeof(*field->sketch));
         pool_give(&matcher->fields, id);
         if (parent != NONE) {
             field_at(matcher, parent)->child_count--;
@@ -305,7 +308,7 @@ static uint32_t condition_find(const struct matcher *matcher, uint32_t field, ui
     if (matcher->condition_buckets.heads == NULL) {
         return NONE;
     }
-    uint32_t id = matcher->condition_buckets.heads[hash & matcher->condition_buckets.mask];
+    uint32_t id = matcher->condition_buckets.heads[hash & matcher->condition_buckets.mask].first;
     while (id != NONE) {
         const struct shared_condition *condition = condition_at(matcher, id);
         if (condition->hash == hash && condition->field == field && tests_equal(condition, tests)) {
@@ -316,28 +319,79 @@ static uint32_t condition_find(const struct matcher *matcher, uint32_t field, ui
     return id;
 }
 
+/* The value that a test stands for, where it stands for one. */
+static bool exact_value(const struct test *test, struct value *out)
+{
+    switch (test->kind) {
+    case TEST_NULL:
+        out->kind = VALUE_NULL;
+        return true;
+    case TEST_FALSE:
+        out->kind = VALUE_FALSE;
+        return true;
+    case TEST_TRUE:
+        out->kind = VALUE_TRUE;
+        return true;
+    case TEST_NUMBER:
+        out->kind = VALUE_NUMBER;
+        out->number = test->number;
+        return true;
+    case TEST_STRING:
+    case TEST_FOLDED:
+        out->kind = VALUE_STRING;
+        out->text = test->text;
+        return true;
+    case TEST_PREFIX:
+    case TEST_SUFFIX:
+    case TEST_PREFIX_FOLDED:
+    case TEST_SUFFIX_FOLDED:
+    case TEST_WILDCARD:
+    case TEST_RANGE:
+    case TEST_BLOCK:
+    case TEST_EXISTS:
+    case TEST_ANYTHING_BUT:
+    case TEST_ABSENT:
+        break;
+    }
+    return false;
+}
+
+/* Counts a condition's exact values in, or out. A full counter stays full. */
+static void sketch_values(struct matcher *matcher, struct field *field,
+                          const struct shared_condition *condition, bool is_new)
+{
+    for (uint32_t index = 0; index < condition->test_count; index++) {
+        struct value value;
+        if (!exact_value(&condition->tests[index], &value)) {
+            continue;
+        }
+        if (field->sketch == NULL) {
+            field->sketch = matcher_allocate(matcher, FIELD_VALUES_SKETCH * sizeof(*field->sketch));
+        }
+        if (field->sketch == NULL) {
+            return; /* the estimate is worse, that is all */
+        }
+        uint16_t *counter = &field->sketch[value_hash(&value) % FIELD_VALUES_SKETCH];
+        if (*counter == UINT16_MAX || (!is_new && *counter == 0)) {
+            continue;
+        }
+        field->sketch_used += is_new && *counter == 0;
+        *counter = (uint16_t)(is_new ? *counter + 1 : *counter - 1);
+        field->sketch_used -= !is_new && *counter == 0;
+    }
+}
+
+/* Linear counting: from how many counters are still zero. */
+static double distinct_values(const struct field *field)
+{
+    double zeros = FIELD_VALUES_SKETCH - fmin(field->sketch_used, FIELD_VALUES_SKETCH - 1);
+    return -FIELD_VALUES_SKETCH * log(zeros / FIELD_VALUES_SKETCH);
+}
+
 /* Whether values at the field are to be hashed for this condition's sake. */
 static bool wants_hash(const struct shared_condition *condition)
 {
     return condition->test_count == 1 && condition->tests[0].kind <= TEST_STRING;
-}
-
-/* Room for as many conditions as the pool has, in what is written while an event is matched. */
-static bool reserve_for_events(struct matcher *matcher)
-{
-    uint32_t memo = matcher->condition_capacity;
-    uint32_t epochs = memo;
-    uint32_t fired = memo;
-    uint32_t wanted = matcher->conditions.capacity;
-    bool is_done =
-        matcher_reserve(matcher, &matcher->memo, wanted, &memo, sizeof(*matcher->memo)) &&
-        matcher_reserve(matcher, &matcher->fired_epoch, wanted, &epochs,
-                        sizeof(*matcher->fired_epoch)) &&
-        matcher_reserve(matcher, &matcher->fired, wanted, &fired, sizeof(*matcher->fired));
-    if (is_done) {
-        matcher->condition_capacity = fired;
-    }
-    return is_done;
 }
 
 static uint32_t condition_create(struct matcher *matcher, uint32_t field_id, uint64_t hash,
@@ -352,20 +406,22 @@ static uint32_t condition_create(struct matcher *matcher, uint32_t field_id, uin
     condition->field = field_id;
     condition->hash = hash;
     condition->hook_first = NONE;
-    if (!reserve_for_events(matcher) || !keep_tests(matcher, condition, tests)) {
+    if (!matcher_reserve(matcher, &matcher->fired, matcher->conditions.capacity,
+                         &matcher->fired_capacity, sizeof(*matcher->fired)) ||
+        !keep_tests(matcher, condition, tests)) {
         pool_give(&matcher->conditions, id);
         return NONE;
     }
-    uint32_t *head = &matcher->condition_buckets.heads[hash & matcher->condition_buckets.mask];
-    condition->chain_next = *head;
-    *head = id;
+    struct bucket *bucket =
+        &matcher->condition_buckets.heads[hash & matcher->condition_buckets.mask];
+    condition->chain_next = bucket->first;
+    bucket->first = id;
     matcher->condition_buckets.count++;
-    matcher->memo[id] = 0;
-    matcher->fired_epoch[id] = 0;
     struct field *field = field_at(matcher, field_id);
     field->references++;
     field->condition_count++;
     field->exact_conditions += wants_hash(condition);
+    sketch_values(matcher, field, condition, true);
     return id;
 }
 
@@ -407,7 +463,7 @@ void condition_release(struct matcher *matcher, uint32_t id)
     }
     ASSERT(condition->postings.count == 0 && condition->hook_first == NONE);
     uint32_t *link =
-        &matcher->condition_buckets.heads[condition->hash & matcher->condition_buckets.mask];
+        &matcher->condition_buckets.heads[condition->hash & matcher->condition_buckets.mask].first;
     while (*link != id) {
         link = &condition_at(matcher, *link)->chain_next;
     }
@@ -415,9 +471,8 @@ void condition_release(struct matcher *matcher, uint32_t id)
     matcher->condition_buckets.count--;
     field->condition_count--;
     field->exact_conditions -= wants_hash(condition);
+    sketch_values(matcher, field, condition, false);
     uint32_t field_id = condition->field;
-    matcher_free(matcher, condition->postings.items,
-                 condition->postings.capacity * sizeof(struct posting));
     matcher_free(matcher, condition->tests, condition->block_bytes);
     pool_give(&matcher->conditions, id);
     field_release(matcher, field_id);
@@ -442,9 +497,9 @@ static double range_chance(const struct range *range)
     return fmin(0.4, fmax(0.01, width / 2));
 }
 
-static double test_chance(const struct field *field, const struct test *test)
+static double test_chance(double distinct, uint32_t condition_count, const struct test *test)
 {
-    double share = 1.0 / (2.0 + field->condition_count);
+    double share = 1.0 / (2.0 + condition_count);
     switch (test->kind) {
     case TEST_NULL:
     case TEST_FALSE:
@@ -453,7 +508,7 @@ static double test_chance(const struct field *field, const struct test *test)
     case TEST_NUMBER:
     case TEST_STRING:
     case TEST_FOLDED:
-        return share;
+        return 1.0 / (2.0 + distinct);
     case TEST_PREFIX:
     case TEST_SUFFIX:
     case TEST_PREFIX_FOLDED:
@@ -485,9 +540,10 @@ static double chance(const struct matcher *matcher, uint32_t id)
     if (condition->accepts_absent) {
         return 2.0; /* after all others: it never brings a pattern up */
     }
+    double distinct = distinct_values(field);
     double sum = 0;
     for (uint32_t index = 0; index < condition->test_count && sum < 1; index++) {
-        sum += test_chance(field, &condition->tests[index]);
+        sum += test_chance(distinct, field->condition_count, &condition->tests[index]);
     }
     double shared = (double)condition->references / (field->condition_uses + 8.0);
     double depth_bonus = field->parent == matcher->root ? 1.0 : 0.75;
@@ -513,23 +569,6 @@ void conditions_order(const struct matcher *matcher, uint32_t *conditions, uint3
 
 /* ---- guards ---- */
 
-/* The next float below or above, so that rounding never shuts out what belongs in. */
-static float float_below(double number)
-{
-    if (number > (double)FLT_MAX) {
-        return FLT_MAX;
-    }
-    return number < -(double)FLT_MAX ? -INFINITY : nextafterf((float)number, -INFINITY);
-}
-
-static float float_above(double number)
-{
-    if (number < -(double)FLT_MAX) {
-        return -FLT_MAX;
-    }
-    return number > (double)FLT_MAX ? INFINITY : nextafterf((float)number, INFINITY);
-}
-
 struct guard condition_guard(const struct matcher *matcher, uint32_t id)
 {
     const struct shared_condition *condition = condition_at(matcher, id);
@@ -538,22 +577,13 @@ struct guard condition_guard(const struct matcher *matcher, uint32_t id)
     if (condition->test_count != 1 || condition->accepts_absent) {
         return guard;
     }
-    struct value value = {.kind = VALUE_NULL};
+    struct value value;
     if (test->kind == TEST_RANGE) {
         guard.kind = GUARD_RANGE;
         guard.low = float_below(test->range.low);
         guard.high = float_above(test->range.high);
-        return guard;
     }
-    if (test->kind == TEST_STRING) {
-        value.kind = VALUE_STRING;
-        value.text = test->text;
-    } else if (test->kind == TEST_NUMBER) {
-        value.kind = VALUE_NUMBER;
-        value.number = test->number;
-    } else if (test->kind == TEST_TRUE || test->kind == TEST_FALSE) {
-        value.kind = test->kind == TEST_TRUE ? VALUE_TRUE : VALUE_FALSE;
-    } else if (test->kind != TEST_NULL) {
+    if (test->kind > TEST_STRING || !exact_value(test, &value)) {
         return guard;
     }
     guard.kind = GUARD_HASH;

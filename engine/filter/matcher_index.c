@@ -1,7 +1,7 @@
 /*
  * The index of a field: a hook for each test of each condition that has postings there, and the way
- * from a value to the hooks it may pass. What a hook is found by is a hash of a piece of the value,
- * so each find is confirmed by the test itself.
+ * from a value to the hooks it may pass. What a hook is found by is a hash of a piece of the value:
+ * a find is a guess until the condition is judged.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -54,13 +54,24 @@ static uint64_t affix_hash(struct bytes text, bool is_suffix)
     return hash;
 }
 
+/* size: 1, 2, 4 or 8 */
 static inline uint64_t gram_of(const uint8_t *at, size_t size)
 {
-    uint64_t gram = 0;
-    for (size_t index = 0; index < size; index++) {
-        gram = gram << 8 | at[index];
+    switch (size) {
+    case 8:
+        return get_u64(at);
+    case 4:
+        return get_u32(at);
+    case 2:
+        return get_u16(at);
+    default: /* one byte */
+        return at[0];
     }
-    return gram;
+}
+
+static size_t gram_size(size_t piece_size)
+{
+    return piece_size >= 8 ? 8 : piece_size >= 4 ? 4 : piece_size >= 2 ? 2 : 1;
 }
 
 /* A block's bits beyond size are zero already. */
@@ -121,8 +132,8 @@ static struct hook_place wildcard_place(struct bytes wildcard)
     if (from == wildcard.size + 1 && first_size == wildcard.size) {
         return string_place(wildcard); /* no star at all */
     }
-    bool is_anchored = first_size >= GRAM_BYTES_MAX || last_size >= GRAM_BYTES_MAX ||
-                       first_size == longest.size || last_size == longest.size;
+    size_t enough = longest.size < GRAM_BYTES_MAX ? longest.size : GRAM_BYTES_MAX;
+    bool is_anchored = first_size >= enough || last_size >= enough;
     if (longest.size == 0) {
         return (struct hook_place){HOOK_ANY, 0, 0};
     }
@@ -133,7 +144,7 @@ static struct hook_place wildcard_place(struct bytes wildcard)
         return affix_place(HOOK_SUFFIX, bytes_slice(wildcard, wildcard.size - last_size, last_size),
                            true);
     }
-    size_t size = longest.size < GRAM_BYTES_MAX ? longest.size : GRAM_BYTES_MAX;
+    size_t size = gram_size(longest.size);
     return (struct hook_place){HOOK_GRAM, (uint32_t)size, gram_of(longest.data, size)};
 }
 
@@ -195,7 +206,7 @@ static void relink(struct matcher *matcher)
 {
     for (size_t index = 0; index <= matcher->hook_buckets.mask; index++) {
         uint32_t previous = NONE;
-        for (uint32_t id = matcher->hook_buckets.heads[index]; id != NONE;) {
+        for (uint32_t id = matcher->hook_buckets.heads[index].first; id != NONE;) {
             struct hook *hook = hook_at(matcher, id);
             hook->chain_previous = previous;
             previous = id;
@@ -206,7 +217,7 @@ static void relink(struct matcher *matcher)
 
 static bool reserve_buckets(struct matcher *matcher)
 {
-    const uint32_t *heads = matcher->hook_buckets.heads;
+    const struct bucket *heads = matcher->hook_buckets.heads;
     if (!buckets_reserve(matcher, &matcher->hook_buckets, hook_link)) {
         return false;
     }
@@ -222,28 +233,44 @@ static uint32_t *chain_of(struct matcher *matcher, struct field_index *index,
     if (hook->class == HOOK_ANY) {
         return &index->any_first;
     }
-    return &matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask];
+    return &matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask].first;
 }
 
 static void link_hook(struct matcher *matcher, struct field_index *index, uint32_t id)
 {
     struct hook *hook = hook_at(matcher, id);
-    if (hook->class == HOOK_RANGE) {
-        ranges_insert(matcher, &index->range_root, id);
-    } else {
-        uint32_t *head = chain_of(matcher, index, hook);
-        hook->chain_next = *head;
-        hook->chain_previous = NONE;
-        if (*head != NONE) {
-            hook_at(matcher, *head)->chain_previous = id;
-        }
-        *head = id;
-        matcher->hook_buckets.count += hook->class != HOOK_ANY;
+    uint32_t *head = chain_of(matcher, index, hook);
+    ASSERT(hook->class != HOOK_RANGE);
+    hook->chain_next = *head;
+    hook->chain_previous = NONE;
+    if (*head != NONE) {
+        hook_at(matcher, *head)->chain_previous = id;
     }
-    index->counts[hook->class]++;
-    index->sizes[hook->class][hook->size]++;
-    if (hook->size > index->size_max[hook->class]) {
-        index->size_max[hook->class] = hook->size;
+    *head = id;
+    if (hook->class != HOOK_ANY) {
+        matcher->hook_buckets.count++;
+        matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask].present |=
+            bucket_bit(hook->hash);
+    }
+}
+
+/* Takes a hook out of its chain. The last one takes the chain's bits with it. */
+static void unlink_chained(struct matcher *matcher, struct field_index *index, uint32_t id)
+{
+    struct hook *hook = hook_at(matcher, id);
+    if (hook->chain_next != NONE) {
+        hook_at(matcher, hook->chain_next)->chain_previous = hook->chain_previous;
+    }
+    if (hook->chain_previous == NONE) {
+        *chain_of(matcher, index, hook) = hook->chain_next;
+    } else {
+        hook_at(matcher, hook->chain_previous)->chain_next = hook->chain_next;
+    }
+    if (hook->class != HOOK_ANY) {
+        struct bucket *bucket =
+            &matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask];
+        bucket->present = bucket->first == NONE ? 0 : bucket->present;
+        matcher->hook_buckets.count--;
     }
 }
 
@@ -255,15 +282,7 @@ static void unlink_hook(struct matcher *matcher, struct field_index *index, uint
     if (hook->class == HOOK_RANGE) {
         ranges_remove(matcher, &index->range_root, id);
     } else {
-        if (hook->chain_previous == NONE) {
-            *chain_of(matcher, index, hook) = hook->chain_next;
-        } else {
-            hook_at(matcher, hook->chain_previous)->chain_next = hook->chain_next;
-        }
-        if (hook->chain_next != NONE) {
-            hook_at(matcher, hook->chain_next)->chain_previous = hook->chain_previous;
-        }
-        matcher->hook_buckets.count -= hook->class != HOOK_ANY;
+        unlink_chained(matcher, index, id);
     }
     index->sizes[hook->class][hook->size]--;
     if (--index->counts[hook->class] == 0) {
@@ -291,19 +310,23 @@ static bool add_hook(struct matcher *matcher, uint32_t condition_id, uint32_t te
     }
     struct hook *hook = hook_at(matcher, id);
     hook->condition = condition_id;
-    hook->test = test;
     hook->class = (uint8_t)place.class;
     hook->size = (uint8_t)place.size;
-    if (place.class == HOOK_RANGE) {
-        const struct range *range = &condition->tests[test].range;
-        hook->low = range->low_open ? nextafter(range->low, INFINITY) : range->low;
-        hook->high = range->high_open ? nextafter(range->high, -INFINITY) : range->high;
-    } else {
+    if (place.class != HOOK_RANGE) {
         hook->hash = hook_hash(condition->field, place.class, place.size, place.piece);
+        link_hook(matcher, field->index, id);
+    } else if (!ranges_insert(matcher, &field->index->range_root, id,
+                              &condition->tests[test].range)) {
+        pool_give(&matcher->hooks, id);
+        return false;
     }
     hook->own_next = condition->hook_first;
     condition->hook_first = id;
-    link_hook(matcher, field->index, id);
+    field->index->counts[place.class]++;
+    field->index->sizes[place.class][place.size]++;
+    if (place.size > field->index->size_max[place.class]) {
+        field->index->size_max[place.class] = place.size;
+    }
     return true;
 }
 
@@ -348,30 +371,28 @@ bool index_add(struct matcher *matcher, uint32_t condition_id)
 
 /* ---- probes ---- */
 
-static void probe_hash(struct matcher *matcher, uint64_t hash, const struct value *value)
+static inline void probe_hash(struct matcher *matcher, uint64_t hash)
 {
-    uint32_t id = matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask];
+    const struct bucket *bucket = &matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask];
+    uint32_t id = (bucket->present & bucket_bit(hash)) == 0 ? NONE : bucket->first;
     while (id != NONE) {
         const struct hook *hook = hook_at(matcher, id);
-        if (hook->hash == hash && matcher->fired_epoch[hook->condition] != matcher->epoch) {
-            const struct shared_condition *condition = condition_at(matcher, hook->condition);
-            if (test_accepts(&condition->tests[hook->test], condition->parts, value)) {
-                matcher_fire(matcher, hook->condition);
-            }
+        if (hook->hash == hash) {
+            matcher_fire(matcher, hook->condition);
         }
         id = hook->chain_next;
     }
 }
 
 static void probe_affixes(struct matcher *matcher, const struct field_index *index, uint32_t field,
-                          enum hook_class class, struct bytes text, const struct value *value)
+                          enum hook_class class, struct bytes text)
 {
     bool is_suffix = class == HOOK_SUFFIX || class == HOOK_SUFFIX_FOLDED;
     size_t size_max = index->size_max[class];
     uint64_t hash = 0;
     for (size_t size = 0;; size++) {
         if (index->sizes[class][size] > 0) {
-            probe_hash(matcher, hook_hash(field, class, (uint32_t)size, hash), value);
+            probe_hash(matcher, hook_hash(field, class, (uint32_t)size, hash));
         }
         if (size == size_max || size == text.size) {
             return;
@@ -384,14 +405,13 @@ static void probe_grams(struct matcher *matcher, const struct field_index *index
                         const struct value *value)
 {
     struct bytes text = value->text;
-    for (size_t size = 1; size <= GRAM_BYTES_MAX; size++) {
+    for (size_t size = 1; size <= GRAM_BYTES_MAX; size *= 2) {
         if (index->sizes[HOOK_GRAM][size] == 0) {
             continue;
         }
         for (size_t at = 0; at + size <= text.size; at++) {
             probe_hash(matcher,
-                       hook_hash(field, HOOK_GRAM, (uint32_t)size, gram_of(text.data + at, size)),
-                       value);
+                       hook_hash(field, HOOK_GRAM, (uint32_t)size, gram_of(text.data + at, size)));
         }
     }
 }
@@ -406,8 +426,7 @@ static void probe_blocks(struct matcher *matcher, const struct field_index *inde
     enum hook_class class = address.is_v6 ? HOOK_BLOCK_V6 : HOOK_BLOCK_V4;
     for (uint32_t bits = 0; bits <= address.bits && index->counts[class] > 0; bits++) {
         if (index->sizes[class][bits] > 0) {
-            probe_hash(matcher, hook_hash(field, class, bits, block_hash(address.bytes, bits)),
-                       value);
+            probe_hash(matcher, hook_hash(field, class, bits, block_hash(address.bytes, bits)));
         }
     }
 }
@@ -424,18 +443,18 @@ static void probe_folded(struct matcher *matcher, const struct field_index *inde
     if (index->counts[HOOK_FOLDED] > 0 && text.size <= FOLD_WHOLE_BYTES) {
         fold_write(text, &out);
         uint64_t hash = XXH3_64bits(out.data, out.size);
-        probe_hash(matcher, hook_hash(field, HOOK_FOLDED, 0, hash), value);
+        probe_hash(matcher, hook_hash(field, HOOK_FOLDED, 0, hash));
     }
     if (index->counts[HOOK_PREFIX_FOLDED] > 0) {
         out.size = 0;
         fold_write(bytes_slice(text, 0, FOLD_HEAD_BYTES), &out);
-        probe_affixes(matcher, index, field, HOOK_PREFIX_FOLDED, writer_bytes(&out), value);
+        probe_affixes(matcher, index, field, HOOK_PREFIX_FOLDED, writer_bytes(&out));
     }
     if (index->counts[HOOK_SUFFIX_FOLDED] > 0) {
         size_t from = text.size > FOLD_HEAD_BYTES ? text.size - FOLD_HEAD_BYTES : 0;
         out.size = 0;
         fold_write(bytes_slice(text, from, SIZE_MAX), &out);
-        probe_affixes(matcher, index, field, HOOK_SUFFIX_FOLDED, writer_bytes(&out), value);
+        probe_affixes(matcher, index, field, HOOK_SUFFIX_FOLDED, writer_bytes(&out));
     }
 }
 
@@ -444,10 +463,10 @@ static void probe_text(struct matcher *matcher, const struct field_index *index,
 {
     const uint32_t *counts = index->counts;
     if (counts[HOOK_PREFIX] > 0) {
-        probe_affixes(matcher, index, field, HOOK_PREFIX, value->text, value);
+        probe_affixes(matcher, index, field, HOOK_PREFIX, value->text);
     }
     if (counts[HOOK_SUFFIX] > 0) {
-        probe_affixes(matcher, index, field, HOOK_SUFFIX, value->text, value);
+        probe_affixes(matcher, index, field, HOOK_SUFFIX, value->text);
     }
     if (counts[HOOK_FOLDED] + counts[HOOK_PREFIX_FOLDED] + counts[HOOK_SUFFIX_FOLDED] > 0) {
         probe_folded(matcher, index, field, value);
@@ -464,7 +483,7 @@ void index_probe(struct matcher *matcher, const struct field_index *index, uint3
                  const struct value *value, uint64_t hash)
 {
     if (index->counts[HOOK_EXACT] > 0) {
-        probe_hash(matcher, hook_hash(field, HOOK_EXACT, 0, hash), value);
+        probe_hash(matcher, hook_hash(field, HOOK_EXACT, 0, hash));
     }
     if (value->kind == VALUE_STRING) {
         probe_text(matcher, index, field, value);
@@ -472,11 +491,6 @@ void index_probe(struct matcher *matcher, const struct field_index *index, uint3
         ranges_probe(matcher, index->range_root, value->number.nearest);
     }
     for (uint32_t id = index->any_first; id != NONE; id = hook_at(matcher, id)->chain_next) {
-        const struct hook *hook = hook_at(matcher, id);
-        const struct shared_condition *condition = condition_at(matcher, hook->condition);
-        if (matcher->fired_epoch[hook->condition] != matcher->epoch &&
-            test_accepts(&condition->tests[hook->test], condition->parts, value)) {
-            matcher_fire(matcher, hook->condition);
-        }
+        matcher_fire(matcher, hook_at(matcher, id)->condition);
     }
 }

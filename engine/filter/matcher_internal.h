@@ -32,9 +32,19 @@ struct pool {
     uint32_t free_count;
 };
 
+struct bucket {
+    uint32_t first;
+    uint32_t present; /* a bit for each hash in the chain, and perhaps for some that were */
+};
+
+static inline uint32_t bucket_bit(uint64_t hash)
+{
+    return UINT32_C(1) << (hash >> 59);
+}
+
 /* A hash table of chains; what it holds has the links. */
 struct buckets {
-    uint32_t *heads;
+    struct bucket *heads;
     uint32_t mask; /* one less than their number */
     uint32_t count;
 };
@@ -43,8 +53,10 @@ struct buckets {
 
 /* Prefixes and suffixes are told apart by so many bytes; longer ones are compared behind that. */
 #define AFFIX_BYTES_MAX 63
-/* Wildcards without a fixed beginning or end are found by so many bytes of a piece. */
-#define GRAM_BYTES_MAX 4
+/* Wildcards without a fixed beginning or end are found by a part of a piece: 1, 2, 4 or 8 bytes. */
+#define GRAM_BYTES_MAX 8
+/* Counters by which a field's different exact values are estimated. */
+#define FIELD_VALUES_SKETCH 512
 
 enum hook_class {
     HOOK_EXACT,
@@ -83,6 +95,8 @@ struct field {
     uint32_t condition_count;  /* different conditions here */
     uint32_t condition_uses;   /* alternatives that have one of them */
     uint32_t exact_conditions; /* that guards compare by hash */
+    uint32_t sketch_used;      /* counters that are not zero */
+    uint16_t *sketch;          /* uses of exact values, by hash; NULL: none yet */
     struct field_index *index; /* NULL: no hook */
 };
 
@@ -119,28 +133,32 @@ struct posting {
     struct guard guards[POSTING_GUARDS];
 };
 
+/* Most conditions have one posting only. */
 struct postings {
-    struct posting *items;
     uint32_t count;
-    uint32_t capacity;
+    uint32_t capacity; /* of more */
+    struct posting first;
+    struct posting *more;
 };
 
 struct shared_condition {
     uint32_t field; /* or the link of a free item */
-    uint32_t chain_next;
-    uint64_t hash;
+    uint32_t memo;  /* epoch << 2 | judgement */
+    uint32_t fired_epoch;
     uint32_t references; /* alternatives that have it */
-    uint32_t hook_first;
+    struct postings postings;
     struct test *tests; /* one block: tests, parts, texts */
     struct test *parts;
+    uint64_t hash;
     size_t block_bytes;
+    uint32_t chain_next;
+    uint32_t hook_first;
     uint32_t test_count;
     uint32_t part_count;
     bool accepts_absent;
-    struct postings postings;
 };
 
-/* What a condition's judgement in this event is; an entry of matcher->memo. */
+/* What a condition's judgement in this event is. */
 enum judgement {
     JUDGED_NO = 0,
     JUDGED_YES = 1,
@@ -150,8 +168,7 @@ enum judgement {
 /* One test of a condition, in its field's index. */
 struct hook {
     uint32_t condition; /* or the link of a free item */
-    uint32_t test;
-    uint32_t own_next; /* of the same condition */
+    uint32_t own_next;  /* of the same condition */
     uint8_t class;
     uint8_t size;
     union {
@@ -160,15 +177,29 @@ struct hook {
             uint32_t chain_next; /* HOOK_ANY: of the field's list */
             uint32_t chain_previous;
         };
-        struct { /* HOOK_RANGE: a node of the field's treap, ordered by low */
-            double low;
-            double high;
-            double high_max; /* of the node and all below */
-            uint32_t left;
-            uint32_t right;
-            uint32_t parent;
+        struct { /* HOOK_RANGE: its place */
+            uint32_t block;
+            uint32_t item;
         };
     };
+};
+
+#define BLOCK_ITEMS 32
+
+/* Ranges that begin near each other; bounds are closed, and rounded outwards. */
+struct range_block {
+    uint32_t parent; /* or the link of a free item */
+    uint32_t left;
+    uint32_t right;
+    uint32_t count;
+    float low; /* no item of this block, or of those to its right, is less than (low, high) */
+    float high;
+    float high_own; /* the greatest upper bound in it */
+    float high_max; /* and in all blocks below */
+    float lows[BLOCK_ITEMS];
+    float highs[BLOCK_ITEMS];
+    uint32_t conditions[BLOCK_ITEMS];
+    uint32_t hooks[BLOCK_ITEMS];
 };
 
 /* ---- patterns ---- */
@@ -199,6 +230,7 @@ struct matcher {
     struct pool fields;
     struct pool conditions;
     struct pool hooks;
+    struct pool blocks;
     struct pool alternatives;
     struct pool rules;
     struct buckets field_buckets;
@@ -216,10 +248,8 @@ struct matcher {
     bool is_unwalkable; /* no memory: every pattern is judged alone */
     struct slot *slots; /* by field */
     uint32_t slot_capacity;
-    uint32_t *memo; /* by condition: epoch << 2 | judgement */
-    uint32_t *fired_epoch;
-    uint32_t *fired;
-    uint32_t condition_capacity;
+    uint32_t *fired; /* conditions */
+    uint32_t fired_capacity;
     uint32_t fired_count;
     struct seen_value *values;
     uint32_t value_count;
@@ -246,6 +276,11 @@ static inline struct hook *hook_at(const struct matcher *matcher, uint32_t id)
     return (struct hook *)(void *)(matcher->hooks.items + id * sizeof(struct hook));
 }
 
+static inline struct range_block *block_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct range_block *)(void *)(matcher->blocks.items + id * sizeof(struct range_block));
+}
+
 static inline struct posted_alternative *alternative_at(const struct matcher *matcher, uint32_t id)
 {
     return (struct posted_alternative *)(void *)(matcher->alternatives.items +
@@ -255,6 +290,11 @@ static inline struct posted_alternative *alternative_at(const struct matcher *ma
 static inline struct rule *rule_at(const struct matcher *matcher, uint32_t id)
 {
     return (struct rule *)(void *)(matcher->rules.items + id * sizeof(struct rule));
+}
+
+static inline struct posting *posting_at(struct postings *postings, uint32_t index)
+{
+    return index == 0 ? &postings->first : &postings->more[index - 1];
 }
 
 static inline uint64_t hash_mix(uint64_t hash, uint64_t more)
@@ -284,21 +324,29 @@ MUST_USE bool buckets_reserve(struct matcher *matcher, struct buckets *buckets, 
 /* All tests of a condition, or none. */
 MUST_USE bool index_add(struct matcher *matcher, uint32_t condition);
 void index_remove(struct matcher *matcher, uint32_t condition);
-/* Fires the conditions of which value, at offset of the event, passes a test. */
+/* Fires the conditions of which value seems to pass a test: what a hook is found by is a hash, or a
+ * part of the test. */
 void index_probe(struct matcher *matcher, const struct field_index *index, uint32_t field,
                  const struct value *value, uint64_t hash);
 
 /* ---- matcher_ranges.c: which ranges hold a number ---- */
 
-void ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t hook);
+/* The next float below or above, so that rounding never shuts out what belongs in. */
+float float_below(double number);
+float float_above(double number);
+
+MUST_USE bool ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t hook,
+                            const struct range *range);
 void ranges_remove(struct matcher *matcher, uint32_t *root, uint32_t hook);
+/* Fires the conditions of ranges that seem to hold the number: bounds are rounded outwards. */
 void ranges_probe(struct matcher *matcher, uint32_t root, double number);
 
-static inline void matcher_fire(struct matcher *matcher, uint32_t condition)
+static inline void matcher_fire(struct matcher *matcher, uint32_t id)
 {
-    if (matcher->fired_epoch[condition] != matcher->epoch) {
-        matcher->fired_epoch[condition] = matcher->epoch;
-        matcher->fired[matcher->fired_count++] = condition;
+    struct shared_condition *condition = condition_at(matcher, id);
+    if (condition->fired_epoch != matcher->epoch) {
+        condition->fired_epoch = matcher->epoch;
+        matcher->fired[matcher->fired_count++] = id;
     }
 }
 

@@ -1,132 +1,311 @@
 /*
- * The ranges of a field: a treap ordered by their lower bounds, each node with the greatest upper
- * bound below it, so that a number finds the ranges that hold it without looking at the others.
+ * The ranges of a field: blocks of up to BLOCK_ITEMS, in order of their lower bounds (of equal ones
+ * by the upper), in a treap of blocks that knows the greatest upper bound below each. A number
+ * finds the few blocks that may hold it; their bounds lie side by side, and are compared one by
+ * one.
  *
- * Bounds are closed here: an open one has become its neighbour. Priorities come from the hooks'
- * numbers; the walk needs no stack, so that no order of insertion can do more than slow it down.
+ * Priorities come from the blocks' numbers; the walk needs no stack, so that no order of insertion
+ * can do more than slow it down.
  */
+#include <float.h>
 #include <math.h>
 
 #include "engine/filter/matcher_internal.h"
 #include "protocol/base/assert.h"
 
-static uint64_t priority(uint32_t hook)
+float float_below(double number)
 {
-    return hash_mix(hash_mix(UINT64_C(0xD6E8FEB86659FD93), hook), hook);
+    if (number > (double)FLT_MAX) {
+        return FLT_MAX;
+    }
+    return number < -(double)FLT_MAX ? -INFINITY : nextafterf((float)number, -INFINITY);
 }
 
-static double high_of(const struct matcher *matcher, uint32_t id)
+float float_above(double number)
 {
-    return id == NONE ? -INFINITY : hook_at(matcher, id)->high_max;
+    if (number < -(double)FLT_MAX) {
+        return -FLT_MAX;
+    }
+    return number > (double)FLT_MAX ? INFINITY : nextafterf((float)number, INFINITY);
+}
+
+static uint64_t priority(uint32_t block)
+{
+    return hash_mix(hash_mix(UINT64_C(0xD6E8FEB86659FD93), block), block);
+}
+
+/* ---- the treap ---- */
+
+static float high_below(const struct matcher *matcher, uint32_t id)
+{
+    return id == NONE ? -INFINITY : block_at(matcher, id)->high_max;
 }
 
 static void update(struct matcher *matcher, uint32_t id)
 {
-    struct hook *hook = hook_at(matcher, id);
-    hook->high_max =
-        fmax(hook->high, fmax(high_of(matcher, hook->left), high_of(matcher, hook->right)));
+    struct range_block *block = block_at(matcher, id);
+    float below = fmaxf(high_below(matcher, block->left), high_below(matcher, block->right));
+    block->high_max = fmaxf(block->high_own, below);
 }
 
-/* The link that leads to a node. */
+static void update_up(struct matcher *matcher, uint32_t id)
+{
+    for (; id != NONE; id = block_at(matcher, id)->parent) {
+        update(matcher, id);
+    }
+}
+
+/* The link that leads to a block. */
 static uint32_t *link_to(struct matcher *matcher, uint32_t *root, uint32_t id)
 {
-    uint32_t parent = hook_at(matcher, id)->parent;
+    uint32_t parent = block_at(matcher, id)->parent;
     if (parent == NONE) {
         return root;
     }
-    struct hook *above = hook_at(matcher, parent);
+    struct range_block *above = block_at(matcher, parent);
     return above->left == id ? &above->left : &above->right;
 }
 
-/* Moves a node above its parent. */
+/* Moves a block above its parent. */
 static void rotate_up(struct matcher *matcher, uint32_t *root, uint32_t id)
 {
-    struct hook *hook = hook_at(matcher, id);
-    uint32_t parent = hook->parent;
+    struct range_block *block = block_at(matcher, id);
+    uint32_t parent = block->parent;
     ASSERT(parent != NONE);
-    struct hook *above = hook_at(matcher, parent);
+    struct range_block *above = block_at(matcher, parent);
     *link_to(matcher, root, parent) = id;
-    hook->parent = above->parent;
+    block->parent = above->parent;
     uint32_t moved;
     if (above->left == id) {
-        moved = hook->right;
+        moved = block->right;
         above->left = moved;
-        hook->right = parent;
+        block->right = parent;
     } else {
-        moved = hook->left;
+        moved = block->left;
         above->right = moved;
-        hook->left = parent;
+        block->left = parent;
     }
     above->parent = id;
     if (moved != NONE) {
-        hook_at(matcher, moved)->parent = parent;
+        block_at(matcher, moved)->parent = parent;
     }
     update(matcher, parent);
     update(matcher, id);
 }
 
-void ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t id)
+/* Puts an empty block right behind another, or as the only one. */
+static bool add_block(struct matcher *matcher, uint32_t *root, uint32_t before, uint32_t *id_out)
 {
-    struct hook *hook = hook_at(matcher, id);
-    uint32_t parent = NONE;
-    uint32_t *place = root;
-    ASSERT(hook->class == HOOK_RANGE);
+    uint32_t id;
+    if (!pool_take(matcher, &matcher->blocks, &id)) {
+        return false;
+    }
+    struct range_block *block = block_at(matcher, id);
+    block->left = NONE;
+    block->right = NONE;
+    block->high_own = -INFINITY;
+    block->high_max = -INFINITY;
+    uint32_t parent = before;
+    uint32_t *place = before == NONE ? root : &block_at(matcher, before)->right;
     while (*place != NONE) {
         parent = *place;
-        struct hook *at = hook_at(matcher, parent);
-        at->high_max = fmax(at->high_max, hook->high);
-        place = hook->low < at->low ? &at->left : &at->right;
+        place = &block_at(matcher, parent)->left;
     }
     *place = id;
-    hook->left = NONE;
-    hook->right = NONE;
-    hook->parent = parent;
-    hook->high_max = hook->high;
-    while (hook->parent != NONE && priority(id) > priority(hook->parent)) {
+    block->parent = parent;
+    while (block->parent != NONE && priority(id) > priority(block->parent)) {
         rotate_up(matcher, root, id);
     }
     ASSERT(*root != NONE);
+    *id_out = id;
+    return true;
 }
 
-void ranges_remove(struct matcher *matcher, uint32_t *root, uint32_t id)
+static void remove_block(struct matcher *matcher, uint32_t *root, uint32_t id)
 {
-    struct hook *hook = hook_at(matcher, id);
-    ASSERT(hook->class == HOOK_RANGE);
-    while (hook->left != NONE || hook->right != NONE) {
-        bool takes_left = hook->right == NONE ||
-                          (hook->left != NONE && priority(hook->left) > priority(hook->right));
-        rotate_up(matcher, root, takes_left ? hook->left : hook->right);
+    struct range_block *block = block_at(matcher, id);
+    ASSERT(block->count == 0);
+    while (block->left != NONE || block->right != NONE) {
+        bool takes_left = block->right == NONE ||
+                          (block->left != NONE && priority(block->left) > priority(block->right));
+        rotate_up(matcher, root, takes_left ? block->left : block->right);
     }
     *link_to(matcher, root, id) = NONE;
-    for (uint32_t above = hook->parent; above != NONE; above = hook_at(matcher, above)->parent) {
-        update(matcher, above);
-    }
-    hook->parent = NONE;
-    ASSERT(hook->left == NONE && hook->right == NONE);
+    update_up(matcher, block->parent);
+    pool_give(&matcher->blocks, id);
 }
 
-/* In order; what lies below a node is passed over when it ends too low or begins too high. */
-void ranges_probe(struct matcher *matcher, uint32_t root, double number)
+/* ---- the ranges of a block ---- */
+
+static bool is_before(float low, float high, const struct range_block *block)
 {
+    return low < block->low || (low == block->low && high < block->high);
+}
+
+static void put(struct matcher *matcher, uint32_t id, float low, float high, uint32_t hook_id)
+{
+    struct range_block *block = block_at(matcher, id);
+    struct hook *hook = hook_at(matcher, hook_id);
+    ASSERT(block->count < BLOCK_ITEMS);
+    hook->block = id;
+    hook->item = block->count++;
+    block->lows[hook->item] = low;
+    block->highs[hook->item] = high;
+    block->conditions[hook->item] = hook->condition;
+    block->hooks[hook->item] = hook_id;
+    block->high_own = fmaxf(block->high_own, high);
+}
+
+/* The last item takes its place. */
+static void take(struct matcher *matcher, uint32_t id, uint32_t item)
+{
+    struct range_block *block = block_at(matcher, id);
+    ASSERT(item < block->count);
+    uint32_t last = --block->count;
+    if (item != last) {
+        block->lows[item] = block->lows[last];
+        block->highs[item] = block->highs[last];
+        block->conditions[item] = block->conditions[last];
+        block->hooks[item] = block->hooks[last];
+        hook_at(matcher, block->hooks[item])->item = item;
+    }
+    block->high_own = -INFINITY;
+    for (uint32_t index = 0; index < block->count; index++) {
+        block->high_own = fmaxf(block->high_own, block->highs[index]);
+    }
+}
+
+/* The greatest item, which is the first to move when a block is divided. */
+static uint32_t greatest(const struct range_block *block)
+{
+    uint32_t found = 0;
+    for (uint32_t item = 1; item < block->count; item++) {
+        bool is_greater =
+            block->lows[item] > block->lows[found] ||
+            (block->lows[item] == block->lows[found] && block->highs[item] > block->highs[found]);
+        found = is_greater ? item : found;
+    }
+    return found;
+}
+
+/* Moves the upper half of a full block into a new one behind it. */
+static bool divide(struct matcher *matcher, uint32_t *root, uint32_t id)
+{
+    uint32_t upper;
+    if (!add_block(matcher, root, id, &upper)) {
+        return false;
+    }
+    struct range_block *block = block_at(matcher, id);
+    struct range_block *above = block_at(matcher, upper);
+    ASSERT(block->count == BLOCK_ITEMS);
+    while (block->count > BLOCK_ITEMS / 2) {
+        uint32_t item = greatest(block);
+        above->low = block->lows[item];
+        above->high = block->highs[item];
+        uint32_t hook = block->hooks[item];
+        take(matcher, id, item);
+        put(matcher, upper, above->low, above->high, hook);
+    }
+    update_up(matcher, upper);
+    update_up(matcher, id);
+    return true;
+}
+
+/* The block whose items begin where this one does; NONE: there is no block. */
+static uint32_t block_for(struct matcher *matcher, uint32_t root, float low, float high)
+{
+    uint32_t found = NONE;
+    uint32_t first = NONE;
+    for (uint32_t id = root; id != NONE;) {
+        const struct range_block *block = block_at(matcher, id);
+        if (is_before(low, high, block)) {
+            first = id;
+            id = block->left;
+        } else {
+            found = id;
+            id = block->right;
+        }
+    }
+    if (found == NONE && first != NONE) {
+        block_at(matcher, first)->low = low; /* the least of all: the first block begins with it */
+        block_at(matcher, first)->high = high;
+        found = first;
+    }
+    return found;
+}
+
+bool ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t hook,
+                   const struct range *range)
+{
+    float low = float_below(range->low);
+    float high = float_above(range->high);
+    ASSERT(hook_at(matcher, hook)->class == HOOK_RANGE);
+    uint32_t id = block_for(matcher, *root, low, high);
+    if (id == NONE) {
+        if (!add_block(matcher, root, NONE, &id)) {
+            return false;
+        }
+        block_at(matcher, id)->low = low;
+        block_at(matcher, id)->high = high;
+    }
+    if (block_at(matcher, id)->count == BLOCK_ITEMS) {
+        if (!divide(matcher, root, id)) {
+            return false;
+        }
+        id = block_for(matcher, *root, low, high);
+    }
+    put(matcher, id, low, high, hook);
+    update_up(matcher, id);
+    ASSERT(*root != NONE);
+    return true;
+}
+
+void ranges_remove(struct matcher *matcher, uint32_t *root, uint32_t hook_id)
+{
+    const struct hook *hook = hook_at(matcher, hook_id);
+    uint32_t id = hook->block;
+    ASSERT(hook->class == HOOK_RANGE);
+    ASSERT(block_at(matcher, id)->hooks[hook->item] == hook_id);
+    take(matcher, id, hook->item);
+    update_up(matcher, id);
+    if (block_at(matcher, id)->count == 0) {
+        remove_block(matcher, root, id);
+    }
+}
+
+/* ---- which hold a number ---- */
+
+static void probe_block(struct matcher *matcher, const struct range_block *block, float number)
+{
+    for (uint32_t item = 0; item < block->count; item++) {
+        if (block->lows[item] <= number && block->highs[item] >= number) {
+            matcher_fire(matcher, block->conditions[item]);
+        }
+    }
+}
+
+/* In order; what lies below a block is passed over when it ends too low or begins too high. */
+void ranges_probe(struct matcher *matcher, uint32_t root, double wanted)
+{
+    /* Bounds have moved outwards by a float at least, so that the nearest float will do. */
+    float number = (float)fmax(-(double)FLT_MAX, fmin((double)FLT_MAX, wanted));
     uint32_t from = NONE; /* where the walk comes from */
     uint32_t id = root;
     while (id != NONE) {
-        const struct hook *hook = hook_at(matcher, id);
-        uint32_t next = hook->parent;
-        if (from == hook->parent && hook->left != NONE &&
-            hook_at(matcher, hook->left)->high_max >= number) {
+        const struct range_block *block = block_at(matcher, id);
+        uint32_t next = block->parent;
+        bool is_new = from == block->parent;
+        if (is_new && high_below(matcher, block->left) >= number) {
             from = id;
-            id = hook->left;
+            id = block->left;
             continue;
         }
-        if (from == hook->parent || (from == hook->left && from != NONE)) {
-            if (hook->low <= number) {
-                if (hook->high >= number) {
-                    matcher_fire(matcher, hook->condition);
-                }
-                if (hook->right != NONE && hook_at(matcher, hook->right)->high_max >= number) {
-                    next = hook->right;
-                }
+        if ((is_new || (from == block->left && from != NONE)) && block->low <= number) {
+            if (block->high_own >= number) {
+                probe_block(matcher, block, number);
+            }
+            if (high_below(matcher, block->right) >= number) {
+                next = block->right;
             }
         }
         from = id;
