@@ -19,7 +19,8 @@
 #include "protocol/base/assert.h"
 
 /* How often the main thread looks whether a thread has failed. */
-#define WATCH_MS 1000
+#define WATCH_MS      1000
+#define RULES_POLL_MS 1
 
 /* A descriptor a connection: as many as the system lets us have. */
 static void descriptors_raise(struct server *server)
@@ -187,8 +188,24 @@ static void server_reload(struct server *server)
     log_event(server->log, LOG_INFO, "configuration read again", NULL, 0);
 }
 
+/* Whoever writes after the ready line finds the rules of the file at work. True: a signal has come
+ * to end it all. */
+static bool rules_await(const struct server *server)
+{
+    while (!worker_rules_are_put(server->worker) && !any_loop_failed(server)) {
+        int number = serve_signal_wait(server, RULES_POLL_MS);
+        if (number == SIGTERM || number == SIGINT) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int server_run(struct server *server)
 {
+    if (rules_await(server)) {
+        return server_stop(server);
+    }
     atomic_store(&server->ready, true);
     ready_print(server);
     struct watch watch = {.said = {.journal_read_only = false}};

@@ -254,6 +254,8 @@ static enum status worker_open(struct server *server, struct settings_problem *p
         .collections = server->config.collections,
         .collection_count = server->config.collection_count,
         .allow = server->settings.webhook_allow.text,
+        .rules = server->config.rules,
+        .rule_count = server->config.rule_count,
         .seed = server->seed,
         .log = server->log,
     };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "net/server/clock.h"
+#include "net/server/rules_put.h"
 #include "net/webhook/webhook_calls.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/list.h"
@@ -16,10 +17,12 @@ struct worker {
     struct stream *stream;
     struct calls *calls;
     struct webhooks *webhooks;
+    struct rules_put *rules_put;
     pthread_t thread;
     bool started;
     enum worker_command followed; /* the last command that was carried out */
     _Atomic int command;          /* enum worker_command */
+    _Atomic bool rules_are_put;
     _Atomic bool drained;
 };
 
@@ -69,6 +72,16 @@ static enum status parts_create(struct worker *worker, struct settings_problem *
         with_stream.stream = worker->stream;
         status = webhooks_create(&with_stream, &worker->webhooks);
     }
+    const struct rules_put_options rules = {
+        .engine_thread = worker->engine_thread,
+        .internal = options->internal,
+        .rules = options->rules,
+        .rule_count = options->rule_count,
+        .log = options->log,
+    };
+    if (status == STATUS_OK) {
+        status = rules_put_create(&rules, &worker->rules_put);
+    }
     if (status != STATUS_OK) {
         settings_problem_set(problem, "There is no memory for the worker that runs the rules");
     }
@@ -113,6 +126,13 @@ static void command_follow(struct worker *worker)
     }
 }
 
+static void rules_put_follow(struct worker *worker, uint64_t wall_ms)
+{
+    if (worker->followed == WORKER_RUN && !atomic_load(&worker->rules_are_put)) {
+        atomic_store(&worker->rules_are_put, rules_put_step(worker->rules_put, wall_ms));
+    }
+}
+
 static void drained_note(struct worker *worker)
 {
     if (worker->followed == WORKER_RUN) {
@@ -137,6 +157,7 @@ static uint64_t worker_turn(struct worker *worker)
     command_follow(worker);
     uint64_t deadline = engine_thread_step(worker->engine_thread, now_ns, wall_ms);
     uint64_t pending = engine_thread_pending(worker->engine_thread);
+    rules_put_follow(worker, wall_ms);
     deadline = earlier(deadline, stream_step(worker->stream, now_ns, wall_ms));
     deadline = earlier(deadline, webhooks_step(worker->webhooks, now_ns, wall_ms));
     drained_note(worker);
@@ -184,6 +205,11 @@ void worker_command(struct worker *worker, enum worker_command command)
     calls_wake(worker->calls);
 }
 
+bool worker_rules_are_put(const struct worker *worker)
+{
+    return atomic_load(&worker->rules_are_put);
+}
+
 bool worker_is_drained(const struct worker *worker)
 {
     return atomic_load(&worker->drained);
@@ -210,6 +236,7 @@ void worker_destroy(struct worker **worker_at)
         return;
     }
     ASSERT(!worker->started);
+    rules_put_destroy(&worker->rules_put);
     webhooks_destroy(&worker->webhooks);
     if (worker->stream != NULL && stream_idle(worker->stream)) {
         stream_destroy(&worker->stream);

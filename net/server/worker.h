@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "engine/shard/engine.h"
+#include "net/server/config_file.h"
 #include "net/server/log.h"
 #include "net/server/settings.h"
 #include "net/webhook/webhooks.h"
@@ -38,7 +39,9 @@ struct worker_options {
     const struct collection *internal; /* COLLECTION_INTERNAL_COUNT of them; borrowed */
     const struct collection *collections;
     uint32_t collection_count;
-    const char *allow; /* the setting webhook_allow; borrowed */
+    const char *allow;               /* the setting webhook_allow; borrowed */
+    const struct config_rule *rules; /* of the configuration file; borrowed */
+    uint32_t rule_count;
     uint64_t seed;
     struct log *log;
 };
@@ -50,6 +53,9 @@ MUST_USE enum status worker_create(const struct worker_options *options, struct 
                                    struct settings_problem *problem);
 MUST_USE enum status worker_start(struct worker *worker);
 void worker_command(struct worker *worker, enum worker_command command);
+/* The rules of the configuration file are put: they see whatever is written from now on. Any
+ * thread. */
+bool worker_rules_are_put(const struct worker *worker);
 /* WORKER_DRAIN has come to its end. Any thread. */
 bool worker_is_drained(const struct worker *worker);
 /* For rest_options.webhooks of every loop. */

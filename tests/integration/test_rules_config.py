@@ -1,0 +1,108 @@
+"""Rules of the configuration file: a start puts those that differ from what is stored, and no others."""
+
+import http.server
+import json
+import threading
+import unittest
+
+import support
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Remembers the bodies that were sent to it."""
+
+    def __init__(self):
+        self.bodies = []
+        self.came = threading.Condition()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with receiver.came:
+                    receiver.bodies.append(json.loads(body))
+                    receiver.came.notify_all()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def wait_for(self, count):
+        with self.came:
+            if not self.came.wait_for(lambda: len(self.bodies) >= count, support.REQUEST_TIMEOUT_S):
+                raise AssertionError(f"only {self.bodies}")
+            return list(self.bodies)
+
+
+def config(rules):
+    text = "collections: [ { name: pets } ]\nrules:\n"
+    for name, rule in rules.items():
+        text += f"  - name: {name}\n    rule: |\n      {json.dumps(rule)}\n"
+    return text
+
+
+class RulesOfTheFile(unittest.TestCase):
+    def setUp(self):
+        self.receiver = Receiver()
+        self.addCleanup(self.receiver.server_close)
+        self.addCleanup(self.receiver.shutdown)
+        self.data = None
+
+    def start(self, rules):
+        server = support.Server(config=config(rules), data=self.data)
+        self.data = server.data
+        self.addCleanup(server.remove)
+        return server.start()
+
+    def rule(self, template):
+        return {"target": {"url": f"http://127.0.0.1:{self.receiver.port}/hook", "template": template}}
+
+    def test_are_at_work_when_the_server_is_ready(self):
+        for number in range(3):
+            server = self.start({f"rule-{number}": self.rule('{"rule":%d,"id":<$.keys.id>}' % number)})
+            client = server.client()
+            self.assertEqual(client.request("PUT", f"/pets/{number}", {}).status, 201)
+            # The rules of earlier files stay: each start has one more.
+            expected = (number + 1) * (number + 2) // 2
+            got = self.receiver.wait_for(expected)
+            self.assertEqual(len([body for body in got if body["id"] == str(number)]), number + 1)
+            client.close()
+            self.assertEqual(server.stop(), 0)
+
+    def test_that_are_stored_are_left_alone_and_others_are_put(self):
+        rule = self.rule('{"n":1.50}')
+        server = self.start({"a": rule})
+        support.eventually(lambda: '"rule":"a","reason":"it was not there"' in server.log())
+        self.assertEqual(server.stop(), 0)
+        server = self.start({"a": rule})
+        client = server.client()
+        changed = dict(rule, enabled=False)
+        self.assertEqual(client.request("PUT", "/rules/a", changed).status, 200)
+        client.close()
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(server.log().count('"rule":"a"'), 0)
+        server = self.start({"a": rule})
+        support.eventually(lambda: '"rule":"a","reason":"it was another"' in server.log())
+        client = server.client()
+        self.assertNotIn("enabled", client.request("GET", "/rules/a").json)
+        client.close()
+        self.assertEqual(server.stop(), 0)
+
+    def test_may_be_many(self):
+        rules = {f"rule-{number}": dict(self.rule("{}"), enabled=False) for number in range(200)}
+        server = self.start(rules)
+        client = server.client()
+        self.assertEqual(len(client.request("GET", "/rules").json), 200)
+        client.close()
+        self.assertEqual(server.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
