@@ -192,6 +192,15 @@ def eventually(attempt, timeout_s=REQUEST_TIMEOUT_S):
         time.sleep(0.02)  # pause between tries
 
 
+def free_ports(count):
+    """Free now: for a foreign server that cannot take port 0. Somebody else may be quicker; then start it again."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
 def read_answers(data, methods=None):
     """All whole answers in the bytes, and what is left. methods: of the requests, for HEAD."""
     answers = []

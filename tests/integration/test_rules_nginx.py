@@ -31,15 +31,6 @@ def nginx_binary():
     return path
 
 
-def free_ports(count):
-    """Free now; whoever takes one before nginx does makes nginx fail, and the caller tries again."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 class Nginx:
     def __init__(self, config, port):
         self.folder = tempfile.mkdtemp(prefix="freshet-nginx-")
@@ -94,7 +85,7 @@ class NginxCache(unittest.TestCase):
     @classmethod
     def start_both(cls):
         """nginx's ports stand in Freshet's rules, so they are chosen first; Freshet's is in nginx's file."""
-        cache_port, removed_port = free_ports(2)
+        cache_port, removed_port = support.free_ports(2)
 
         def with_ports(name, server_port):
             text = (EXAMPLE / name).read_text("utf-8")
