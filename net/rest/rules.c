@@ -13,6 +13,7 @@
 
 #define RULE_METHODS     "GET, HEAD, PUT, DELETE, OPTIONS"
 #define LIMIT_DIGITS_MAX 4
+#define SEPARATOR        0x01 /* of the parts of a dead letter's id */
 
 static const struct collection *internal(const struct rest *rest, enum collection_internal which)
 {
@@ -297,6 +298,18 @@ static bool page_query_read(struct rest *rest, struct http_exchange *exchange,
     return true;
 }
 
+/* The ids of dead letters have separators, which no id of a cursor has: there they are points,
+ * which ids of dead letters have not. The rule's name in front is left out. */
+static struct bytes separators_swap(struct bytes id, uint8_t from, uint8_t to,
+                                    uint8_t buffer[ID_BYTES_MAX])
+{
+    ASSERT(id.size <= ID_BYTES_MAX);
+    for (size_t at = 0; at < id.size; at++) {
+        buffer[at] = id.data[at] == from ? to : id.data[at];
+    }
+    return bytes_of(buffer, id.size);
+}
+
 /* Of which list a cursor is: all rules, or the dead letters of one. */
 static struct cursor_list list_of(const struct request *request, struct bytes rule)
 {
@@ -307,19 +320,24 @@ static struct cursor_list list_of(const struct request *request, struct bytes ru
 static bool page_begin(struct rest *rest, struct http_exchange *exchange, struct request *request,
                        const struct page_query *query, struct bytes rule, struct bytes first)
 {
-    uint8_t after_bytes[CURSOR_BYTES_MAX];
-    struct bytes after = first;
+    uint8_t cursor_bytes[CURSOR_BYTES_MAX];
+    uint8_t last_bytes[ID_BYTES_MAX];
+    uint8_t after_bytes[RULE_NAME_BYTES_MAX + 1 + ID_BYTES_MAX];
+    struct writer after = writer_of(after_bytes, sizeof(after_bytes));
+    struct bytes last = BYTES_EMPTY;
     const struct cursor_list list = list_of(request, rule);
     request->list_limit = query->limit;
     if (query->cursor.data != NULL &&
-        (cursor_read(&list, query->cursor, after_bytes, &after) != STATUS_OK ||
-         !bytes_starts_with(after, first))) {
+        cursor_read(&list, query->cursor, cursor_bytes, &last) != STATUS_OK) {
         rest_answer_error(rest, exchange, 400,
                           BYTES_LITERAL("cursor is not one that a page of this list gave"));
         return false;
     }
+    writer_put(&after, first);
+    writer_put(&after, rule.size > 0 ? separators_swap(last, '.', SEPARATOR, last_bytes) : last);
+    ASSERT(!after.failed);
     if (after.size > 0) {
-        request->list_after = http_keep(exchange, after);
+        request->list_after = http_keep(exchange, writer_bytes(&after));
         if (request->list_after.data == NULL) {
             rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
             return false;
@@ -331,9 +349,12 @@ static bool page_begin(struct rest *rest, struct http_exchange *exchange, struct
 static void link_write(const struct request *request, struct bytes rule, struct bytes next,
                        struct writer *head)
 {
+    uint8_t last[ID_BYTES_MAX];
     const struct cursor_list list = list_of(request, rule);
     writer_put(head, BYTES_LITERAL("Link: </rules"));
     if (rule.size > 0) {
+        next = bytes_slice(next, rule.size + 1, next.size);
+        next = separators_swap(next, SEPARATOR, '.', last);
         writer_u8(head, '/');
         target_encode(rule, head);
         writer_put(head, BYTES_LITERAL("/dead-letters"));
