@@ -19,9 +19,11 @@
 #define LARGE_BYTES       (5u << 20)
 #define WAITING_MAX       64
 #define CLIENT_TIMEOUT_MS 20000
+#define STREAM_PIECE      1000u
+#define STREAM_PIECES     3000u
 
 /* A server in a thread of its own. "/large": LARGE_BYTES by reference; "/later": answered in the
- * turn after next, in reverse order. */
+ * turn after next, in reverse order. "/stream": STREAM_PIECES pieces, as there is room. */
 struct toy {
     struct ring *ring;
     struct http_server *server;
@@ -36,6 +38,11 @@ struct toy {
     uint8_t *large;
     struct http_exchange *waiting[WAITING_MAX];
     uint32_t waiting_count;
+    struct http_exchange *stream;
+    bool stream_blocked;
+    atomic_uint stream_pieces; /* written */
+    atomic_uint stream_refusals;
+    atomic_uint stream_closed;
     struct http_options options;
 };
 
@@ -60,6 +67,53 @@ static void answer(struct http_exchange *exchange, const char *text)
     http_answer(exchange, bytes_of(buffer, (size_t)size), BYTES_EMPTY, 200, NULL, NULL);
 }
 
+static void stream_writable(void *context, struct http_exchange *exchange)
+{
+    struct toy *toy = (struct toy *)context;
+    cr_assert_eq(toy->stream, exchange);
+    toy->stream_blocked = false;
+}
+
+static void stream_closed(void *context, struct http_exchange *exchange)
+{
+    struct toy *toy = (struct toy *)context;
+    cr_assert_eq(toy->stream, exchange);
+    toy->stream = NULL;
+    atomic_fetch_add(&toy->stream_closed, 1);
+}
+
+static void stream_draining(void *context, struct http_exchange *exchange)
+{
+    (void)context;
+    (void)exchange;
+}
+
+static const struct http_stream_events stream_events = {
+    .writable = stream_writable, .closed = stream_closed, .draining = stream_draining};
+
+static void stream_open(struct toy *toy, struct http_exchange *exchange)
+{
+    cr_assert(http_stream_begin(exchange,
+                                BYTES_LITERAL("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"), 200,
+                                &stream_events, toy));
+    toy->stream = exchange;
+}
+
+static void stream_feed(struct toy *toy)
+{
+    while (toy->stream != NULL && !toy->stream_blocked) {
+        if (atomic_load(&toy->stream_pieces) == STREAM_PIECES) {
+            http_stream_end(toy->stream);
+            toy->stream = NULL;
+        } else if (http_stream_write(toy->stream, bytes_of(toy->large, STREAM_PIECE))) {
+            atomic_fetch_add(&toy->stream_pieces, 1);
+        } else {
+            toy->stream_blocked = true;
+            atomic_fetch_add(&toy->stream_refusals, 1);
+        }
+    }
+}
+
 static void handle(void *context, struct http_exchange *exchange)
 {
     struct toy *toy = (struct toy *)context;
@@ -71,6 +125,10 @@ static void handle(void *context, struct http_exchange *exchange)
                             LARGE_BYTES);
         http_answer(exchange, bytes_of(head, (size_t)size), bytes_of(toy->large, LARGE_BYTES), 200,
                     release, toy);
+        return;
+    }
+    if (bytes_equal(path, BYTES_LITERAL("/stream"))) {
+        stream_open(toy, exchange);
         return;
     }
     char text[256];
@@ -112,6 +170,7 @@ static void *toy_run(void *argument)
     cr_assert_eq(ring_start(toy->ring, &failure), STATUS_OK, "%s", failure.text);
     http_server_begin(toy->server, now_ns());
     while (!http_server_drained(toy->server)) {
+        stream_feed(toy);
         uint64_t next_ns = http_server_step(toy->server);
         uint64_t now = now_ns();
         uint64_t wait_ns = next_ns == UINT64_MAX ? RING_WAIT_FOREVER
@@ -466,6 +525,65 @@ Test(http_socket, more_clients_than_receive_buffers_all_get_answers)
         cr_assert_not_null(
             strstr(client_read_all(fds[i], answers, sizeof(answers)), "PUT /b 60000\n"));
         cr_assert_eq(close(fds[i]), 0);
+    }
+    toy_stop(&toy);
+}
+
+/* A client of "/stream" with a small buffer, which does not read. */
+static int stream_client_open(struct toy *toy)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int small = 4096;
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&toy->address.storage, toy->address.size), 0);
+    client_send(fd, "GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    while (atomic_load(&toy->stream_refusals) == 0) {
+        (void)poll(NULL, 0, 1);
+    }
+    return fd;
+}
+
+Test(http_socket, a_client_that_does_not_read_a_stream_costs_little_and_gets_it_whole)
+{
+    static struct toy toy;
+    toy_options(&toy);
+    toy_start(&toy);
+    int fd = stream_client_open(&toy);
+    /* Its room, what the kernel takes for a stream, and for the client: not the 3 MB that a socket
+     * would grow to. */
+    cr_assert_leq(atomic_load(&toy.stream_pieces) * STREAM_PIECE, 400000u);
+    size_t capacity = 2u * STREAM_PIECE * STREAM_PIECES;
+    char *all = malloc(capacity);
+    size_t size = 0;
+    ssize_t count;
+    while ((count = recv(fd, all + size, capacity - size, 0)) > 0) {
+        size += (size_t)count;
+    }
+    cr_assert_eq(count, 0);
+    const char *at = memmem(all, size, "\r\n\r\n", 4);
+    cr_assert_not_null(at);
+    at += 4;
+    for (uint32_t i = 0; i < STREAM_PIECES; i++) {
+        cr_assert_eq(memcmp(at, "3e8\r\n", 5), 0, "piece %u", i);
+        cr_assert_eq(memcmp(at + 5, toy.large, STREAM_PIECE), 0, "piece %u", i);
+        at += 5 + STREAM_PIECE + 2;
+    }
+    cr_assert_eq(memcmp(at, "0\r\n\r\n", 5), 0);
+    cr_assert_eq(at + 5, all + size);
+    free(all);
+    cr_assert_eq(close(fd), 0);
+    cr_assert_eq(atomic_load(&toy.stream_closed), 0);
+    toy_stop(&toy);
+}
+
+Test(http_socket, a_client_that_leaves_a_stream_is_noticed)
+{
+    static struct toy toy;
+    toy_options(&toy);
+    toy_start(&toy);
+    cr_assert_eq(close(stream_client_open(&toy)), 0);
+    while (atomic_load(&toy.stream_closed) == 0) {
+        (void)poll(NULL, 0, 1);
     }
     toy_stop(&toy);
 }
