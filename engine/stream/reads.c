@@ -74,9 +74,11 @@ static enum status block_read(struct stream_read *read)
         reader->has_held = false;
         reader->next_sequence++;
     }
+    uint64_t first;
     uint64_t last;
-    bool holds = recent_block_range(read->block, &read->sequence, &last);
-    ASSERT(holds);
+    bool holds = recent_block_range(read->block, &first, &last);
+    /* read->sequence stays as it was asked for: its thread looks at it meanwhile. */
+    ASSERT(holds && first == read->sequence);
     return STATUS_OK;
 }
 
@@ -153,6 +155,7 @@ static void block_came(struct stream *stream, struct stream_read *read,
         bool is_served = subscription->next_sequence >= block->first &&
                          subscription->next_sequence <= block->last;
         if (is_served && !waits_for_time(subscription) && subscription != requester) {
+            stream_reads_forget(stream, subscription); /* what was asked for it comes too late */
             stream_lags(subscription, false);
         }
     }

@@ -240,6 +240,27 @@ Test(lag, may_be_closed_while_its_time_is_looked_for)
     expect_all(&b, 1, 3);
 }
 
+Test(lag, may_have_gone_on_when_what_was_read_for_it_comes)
+{
+    scene_put_large(&scene, "old", OLD_COUNT);
+    scene.world.hold_jobs = true;
+    cr_assert_eq(SUBSCRIBE(&a, .from = SUBSCRIBE_TOKEN, .token = token_after(60)), STATUS_OK);
+    scene_settle(&scene);
+    cr_assert_eq(SUBSCRIBE(&b, .from = SUBSCRIBE_TOKEN, .token = token_after(50)), STATUS_OK);
+    scene_settle(&scene);
+    cr_assert_eq(scene.world.job_count, 2);
+    world_job_run(&scene.world, 1); /* for b; it has what a needs, too */
+    scene_settle(&scene);
+    cr_assert_gt(a.count, 0);
+    cr_assert_eq(a.subscription.state, SUBSCRIPTION_READING);
+    cr_assert_eq(scene.world.job_count, 1);
+    world_job_run(&scene.world, 0); /* for a, who waits for something else by now */
+    scene.world.hold_jobs = false;
+    scene_settle(&scene);
+    expect_all(&a, 61, OLD_COUNT);
+    expect_all(&b, 51, OLD_COUNT);
+}
+
 Test(lag, ends_when_what_it_needs_is_damaged)
 {
     scene_put_large(&scene, "old", OLD_COUNT);
