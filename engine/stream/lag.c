@@ -38,6 +38,9 @@ static bool look_for_one(struct subscription *subscription, const struct entry *
                      (snapshot == NULL || snapshot_has(snapshot, &stream->at.change)) &&
                      stream_matches(stream, subscription, &transition);
         if (wants && !stream_deliver_change(subscription, DELIVERY_CHANGE, transition)) {
+#ifdef FRESHET_PLANT_REFUSED_CHANGE_LOST
+            subscription->next_sequence++;
+#endif
             return false;
         }
         if (stream_moves(stream, subscription)) {

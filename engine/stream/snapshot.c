@@ -178,6 +178,9 @@ uint64_t snapshot_limit(const struct snapshot *snapshot, uint64_t limit)
     if (snapshot->stage != SNAPSHOT_READY) {
         return 0; /* the cursor stays where it is */
     }
+#ifdef FRESHET_PLANT_ROWS_AHEAD
+    return 0;
+#endif
     uint64_t applied = snapshot->request.applied_sequence;
     return applied < limit ? applied : limit;
 }
@@ -216,10 +219,12 @@ bool snapshot_turn(struct subscription *subscription)
     struct stream *stream = subscription->stream;
     struct snapshot *snapshot = subscription->snapshot;
     if (snapshot->stage == SNAPSHOT_READY) {
+#ifndef FRESHET_PLANT_ROWS_AHEAD
         if (subscription->next_sequence <= snapshot->request.applied_sequence) {
             stream_waits(subscription, &stream->published_waiters);
             return false;
         }
+#endif
         if (!rows_deliver(subscription)) {
             stream_stuck(subscription);
             return false;

@@ -483,6 +483,9 @@ uint64_t stream_step(struct stream *stream, uint64_t now_ns, uint64_t wall_ms)
     bool more = false;
     if (stream->count > stream->stuck_count) {
         uint64_t published = engine_published(stream->options.engine);
+#ifdef FRESHET_PLANT_TOLD_EARLY
+        published = journal_committed(stream->journal);
+#endif
         uint64_t live_before = stream->live_next;
         starting_step(stream);
         more = stream_live_step(stream, published);

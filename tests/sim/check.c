@@ -14,7 +14,7 @@ uint32_t check_shard_of(const struct sim *sim, const struct sim_key *key)
     return sim->shard_of_slot[hash & (SLOT_COUNT - 1)];
 }
 
-static uint32_t shard_of(const struct sim *sim, const struct change *change)
+static uint32_t shard_of(const struct sim *sim, const struct sim_change *change)
 {
     return check_shard_of(sim, &sim->model.keys[change->key]);
 }
@@ -41,7 +41,7 @@ uint64_t check_store_applied(struct sim *sim, uint32_t shard)
 /* ---- the journal after a start ---- */
 
 /* Positions of this store's past: good as far as their epoch came. */
-static void check_positions(struct sim *sim, uint64_t lost_from, const struct change *lost)
+static void check_positions(struct sim *sim, uint64_t lost_from, const struct sim_change *lost)
 {
     struct position position = {.store_id = sim->journal->store_id};
     for (uint64_t i = sim->model.count; i > 0 && i + 20 > sim->model.count; i--) {
@@ -75,7 +75,7 @@ void check_journal(struct sim *sim)
                               : sim->journal->epoch <= sim->epoch_before) {
         sim_fail(sim, "epoch %" PRIu64 " after %" PRIu64, sim->journal->epoch, sim->epoch_before);
     }
-    struct change lost;
+    struct sim_change lost;
     bool has_lost = committed < sim->model.count;
     if (has_lost) {
         lost = sim->model.history[committed];
@@ -112,7 +112,7 @@ static struct counts counts_of_fold(const struct sim *sim)
     struct counts counts = {0, 0, 0};
     for (uint32_t k = 0; k < sim->model.key_count; k++) {
         const struct sim_key *key = &sim->model.keys[k];
-        const struct change *state = model_state(&sim->model, key, key->change_count);
+        const struct sim_change *state = model_state(&sim->model, key, key->change_count);
         counts.records += state != NULL && key->collection != SIM_EVENTS;
         counts.index_rows +=
             state != NULL && key->collection == SIM_PRODUCTS && state->doc.has[DOC_CATEGORY];
@@ -120,7 +120,7 @@ static struct counts counts_of_fold(const struct sim *sim)
     for (uint32_t i = 1; i <= SIM_IDEMPOTENCY_KEYS; i++) {
         bool seen[SIM_COLLECTIONS] = {false};
         for (uint64_t s = 0; s < sim->model.count; s++) {
-            const struct change *change = &sim->model.history[s];
+            const struct sim_change *change = &sim->model.history[s];
             if (change->idempotency == i) {
                 seen[sim->model.keys[change->key].collection] = true;
             }
@@ -154,7 +154,7 @@ static void check_record_row(const struct sim *sim, uint32_t shard, struct bytes
     const uint8_t *zero = memchr(row.data, 0, row.size);
     ASSERT(zero != NULL);
     const struct sim_key *key = key_of_row(sim, row, (size_t)(zero - row.data) + 1);
-    const struct change *state = model_state(&sim->model, key, key->change_count);
+    const struct sim_change *state = model_state(&sim->model, key, key->change_count);
     struct row_record record;
     if (state == NULL || row_record_read(value, &record) != STATUS_OK) {
         sim_fail(sim, "shard %u has %s, which the journal has not", shard, key->id);
@@ -185,7 +185,7 @@ static void check_index_row(const struct sim *sim, uint32_t shard, struct bytes 
     size_t value_at = strlen("products") + 1 + strlen("category") + 1 + 2;
     ASSERT(row.size > value_at + 1);
     const struct sim_key *key = key_of_row(sim, row, value_at + 1);
-    const struct change *state = model_state(&sim->model, key, key->change_count);
+    const struct sim_change *state = model_state(&sim->model, key, key->change_count);
     if (state == NULL || !state->doc.has[DOC_CATEGORY] ||
         state->doc.value[DOC_CATEGORY] != (uint32_t)(row.data[value_at] - 'a')) {
         sim_fail(sim, "shard %u: the index has %s under '%c', the journal has not", shard, key->id,
@@ -201,7 +201,7 @@ static void check_idempotency_row(const struct sim *sim, uint32_t shard, struct 
         known.sequence > sim->model.count) {
         sim_fail(sim, "shard %u: an idempotency row without an entry", shard);
     }
-    const struct change *change = &sim->model.history[known.sequence - 1];
+    const struct sim_change *change = &sim->model.history[known.sequence - 1];
     uint32_t number = (uint32_t)(row.data[row.size - 1] - '0') + 1;
     if (change->idempotency != number || change->epoch != known.epoch ||
         known.expires_ms != change->time_ms + sim->setup.idempotency_ms ||

@@ -60,7 +60,7 @@ static uint32_t token_new(struct sim *sim, uint32_t key)
         model->tokens = realloc(model->tokens, model->token_capacity * sizeof(model->tokens[0]));
         ASSERT(model->tokens != NULL);
     }
-    model->tokens[model->token_count] = (struct token){.key = key, .fate = TOKEN_OPEN};
+    model->tokens[model->token_count] = (struct sim_token){.key = key, .fate = TOKEN_OPEN};
     return model->token_count++;
 }
 
@@ -130,7 +130,7 @@ static struct entity_tag tag_draw(struct sim *sim, const struct sim_key *key)
         return (struct entity_tag){UINT32_MAX, 1 + sim_random(sim, sim->model.count + 1)};
     }
     uint32_t index = sim_chance(sim, 75) ? known : 1 + (uint32_t)sim_random(sim, known);
-    const struct change *change = &sim->model.history[key->changes[index - 1] - 1];
+    const struct sim_change *change = &sim->model.history[key->changes[index - 1] - 1];
     return (struct entity_tag){change->epoch, change->sequence};
 }
 

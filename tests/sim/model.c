@@ -67,13 +67,13 @@ uint32_t model_change_at(const struct sim_key *key, uint64_t sequence)
     return index;
 }
 
-const struct change *model_state(const struct model *model, const struct sim_key *key,
-                                 uint32_t index)
+const struct sim_change *model_state(const struct model *model, const struct sim_key *key,
+                                     uint32_t index)
 {
     if (index == 0) {
         return NULL;
     }
-    const struct change *change = &model->history[key->changes[index - 1] - 1];
+    const struct sim_change *change = &model->history[key->changes[index - 1] - 1];
     return change->deleted ? NULL : change;
 }
 
@@ -94,7 +94,7 @@ static struct doc doc_of(const struct sim *sim, struct bytes id, struct bytes do
     return doc;
 }
 
-static struct change change_of(struct sim *sim, const struct entry *entry)
+static struct sim_change change_of(struct sim *sim, const struct entry *entry)
 {
     char id[DOC_ID_MAX];
     ASSERT(entry->id.size < sizeof(id));
@@ -106,7 +106,7 @@ static struct change change_of(struct sim *sim, const struct entry *entry)
         ASSERT(collection < SIM_COLLECTIONS);
     }
     ASSERT(entry->kind == ENTRY_EVENT || entry->collection.size > 0);
-    struct change change = {
+    struct sim_change change = {
         .epoch = entry->epoch,
         .sequence = entry->sequence,
         .version = entry->version,
@@ -153,7 +153,7 @@ static bool changed_is_right(struct bytes changed, const struct doc *before,
 
 /* Versions count from 1 within a life; an equal write, or a DELETE of nothing, makes no entry. */
 static void check_step(const struct sim *sim, const struct entry *entry,
-                       const struct change *change, const struct change *before)
+                       const struct sim_change *change, const struct sim_change *before)
 {
     const char *id = sim->model.keys[change->key].id;
     if (entry->kind == ENTRY_EVENT) {
@@ -192,10 +192,10 @@ static void check_step(const struct sim *sim, const struct entry *entry,
 }
 
 /* One record a key as long as its row lives. */
-static void check_idempotency(const struct sim *sim, const struct change *change)
+static void check_idempotency(const struct sim *sim, const struct sim_change *change)
 {
     for (uint64_t i = sim->model.count; change->idempotency != 0 && i > 0; i--) {
-        const struct change *other = &sim->model.history[i - 1];
+        const struct sim_change *other = &sim->model.history[i - 1];
         if (other->idempotency == change->idempotency &&
             sim->model.keys[other->key].collection == sim->model.keys[change->key].collection &&
             change->time_ms < other->time_ms + sim->setup.idempotency_ms) {
@@ -205,8 +205,8 @@ static void check_idempotency(const struct sim *sim, const struct change *change
     }
 }
 
-static void check_token(const struct sim *sim, const struct change *change,
-                        const struct change *before)
+static void check_token(const struct sim *sim, const struct sim_change *change,
+                        const struct sim_change *before)
 {
     const struct doc *doc = &change->doc;
     bool is_new = !change->deleted && doc->has[DOC_N] &&
@@ -224,19 +224,20 @@ static void check_token(const struct sim *sim, const struct change *change,
     }
 }
 
-bool change_equal(const struct change *a, const struct change *b)
+bool change_equal(const struct sim_change *a, const struct sim_change *b)
 {
     return a->epoch == b->epoch && a->key == b->key && a->version == b->version &&
            a->time_ms == b->time_ms && a->deleted == b->deleted && doc_equal(&a->doc, &b->doc) &&
            a->idempotency == b->idempotency && a->body == b->body;
 }
 
-static void history_append(struct sim *sim, const struct entry *entry, const struct change *change)
+static void history_append(struct sim *sim, const struct entry *entry,
+                           const struct sim_change *change)
 {
     struct model *model = &sim->model;
-    const struct change *last = model->count == 0 ? NULL : &model->history[model->count - 1];
+    const struct sim_change *last = model->count == 0 ? NULL : &model->history[model->count - 1];
     struct sim_key *key = &model->keys[change->key];
-    const struct change *before = model_state(model, key, key->change_count);
+    const struct sim_change *before = model_state(model, key, key->change_count);
     if (last != NULL && (change->epoch < last->epoch || change->time_ms < last->time_ms)) {
         sim_fail(sim, "entry %" PRIu64 " goes back in epoch or time", change->sequence);
     }
@@ -258,7 +259,7 @@ void model_take(struct sim *sim, const struct entry *entry)
     if (entry->sequence == 0 || entry->sequence > model->count + 1) {
         sim_fail(sim, "after sequence %" PRIu64 " comes %" PRIu64, model->count, entry->sequence);
     }
-    struct change change = change_of(sim, entry);
+    struct sim_change change = change_of(sim, entry);
     if (entry->sequence == model->count + 1) {
         history_append(sim, entry, &change);
     } else if (!change_equal(&change, &model->history[entry->sequence - 1])) {
@@ -306,7 +307,7 @@ enum verdict {
     VERDICT_MISSING
 };
 
-static bool tag_matches(const struct precondition *precondition, const struct change *state)
+static bool tag_matches(const struct precondition *precondition, const struct sim_change *state)
 {
     if (state == NULL || precondition->kind == PRECONDITION_ANY) {
         return state != NULL;
@@ -320,7 +321,7 @@ static bool tag_matches(const struct precondition *precondition, const struct ch
     return false;
 }
 
-static enum verdict judge(const struct op *op, const struct change *state, struct doc *doc_out)
+static enum verdict judge(const struct op *op, const struct sim_change *state, struct doc *doc_out)
 {
     const struct request *request = &op->request;
     if ((request->if_match.kind != PRECONDITION_NONE && !tag_matches(&request->if_match, state)) ||
@@ -392,13 +393,13 @@ static void check_body(const struct sim *sim, const struct op *op, const char *i
 }
 
 /* The change with the tag that was answered. */
-static struct change *change_answered(struct sim *sim, const struct op *op)
+static struct sim_change *change_answered(struct sim *sim, const struct op *op)
 {
     uint64_t sequence = op->request.sequence;
     if (sequence == 0 || sequence > sim->model.count) {
         op_fail(sim, op, "there is no such sequence");
     }
-    struct change *change = &sim->model.history[sequence - 1];
+    struct sim_change *change = &sim->model.history[sequence - 1];
     if (change->epoch != op->request.epoch) {
         op_fail(sim, op, "the epoch is not the entry's");
     }
@@ -406,9 +407,9 @@ static struct change *change_answered(struct sim *sim, const struct op *op)
 }
 
 /* A state that the request may be answered from: none that had been replaced when it began. */
-static const struct change *state_answered(struct sim *sim, const struct op *op)
+static const struct sim_change *state_answered(struct sim *sim, const struct op *op)
 {
-    const struct change *change = change_answered(sim, op);
+    const struct sim_change *change = change_answered(sim, op);
     struct sim_key *key = &sim->model.keys[op->key];
     uint32_t oldest = model_change_at(key, op->floor);
     if (change->key != op->key || change->deleted) {
@@ -504,7 +505,7 @@ static void token_refuse(struct sim *sim, const struct op *op)
     }
     sim->model.tokens[op->token].fate = TOKEN_REFUSED;
     for (uint64_t i = 0; i < sim->model.count; i++) {
-        const struct change *change = &sim->model.history[i];
+        const struct sim_change *change = &sim->model.history[i];
         if (!change->deleted && change->doc.has[DOC_N] &&
             change->doc.value[DOC_N] == op->token + 1000) {
             op_fail(sim, op, "it was refused, and yet it is in the journal");
@@ -514,10 +515,10 @@ static void token_refuse(struct sim *sim, const struct op *op)
 
 static void answer_changed(struct sim *sim, struct op *op)
 {
-    struct change *change = change_answered(sim, op);
+    struct sim_change *change = change_answered(sim, op);
     struct sim_key *key = &sim->model.keys[change->key];
     uint32_t index = model_change_at(key, change->sequence);
-    const struct change *before = model_state(&sim->model, key, index - 1);
+    const struct sim_change *before = model_state(&sim->model, key, index - 1);
     if (op->key != SIM_NO_KEY && op->key != change->key) {
         op_fail(sim, op, "that entry is of another record");
     }
@@ -549,7 +550,7 @@ static void answer_changed(struct sim *sim, struct op *op)
 
 static void answer_create_again(struct sim *sim, struct op *op)
 {
-    const struct change *change = change_answered(sim, op);
+    const struct sim_change *change = change_answered(sim, op);
     if (op->idempotency == 0 || change->idempotency != op->idempotency ||
         change->body != op->body || sim->model.keys[change->key].collection != op->collection) {
         op_fail(sim, op, "that entry was not made with this idempotency key and body");
@@ -568,7 +569,7 @@ static void answer_unchanged(struct sim *sim, struct op *op)
         check_some_state(sim, op, VERDICT_ABSENT);
         return;
     }
-    const struct change *state = state_answered(sim, op);
+    const struct sim_change *state = state_answered(sim, op);
     struct doc doc;
     if (judge(op, state, &doc) != VERDICT_EQUAL) {
         op_fail(sim, op, "the write was not equal to that state");
@@ -578,7 +579,7 @@ static void answer_unchanged(struct sim *sim, struct op *op)
 static void check_other_body(struct sim *sim, const struct op *op)
 {
     for (uint64_t i = 0; i < sim->model.count; i++) {
-        const struct change *change = &sim->model.history[i];
+        const struct sim_change *change = &sim->model.history[i];
         if (op->idempotency > 0 && change->idempotency == op->idempotency &&
             change->body != op->body) {
             return;
@@ -630,7 +631,7 @@ static void answer_event(struct sim *sim, struct op *op)
         }
         return;
     }
-    struct change *change = change_answered(sim, op);
+    struct sim_change *change = change_answered(sim, op);
     const struct sim_key *key = &sim->model.keys[change->key];
     if (key->collection != SIM_EVENTS || !bytes_equal(op->request.new_id, bytes_of_text(key->id)) ||
         !doc_equal(&op->doc, &change->doc) || change->claimed) {
@@ -650,7 +651,7 @@ static uint64_t list_floor(const struct op *op, uint32_t key)
     return floor > op->request.minimum_sequence ? floor : op->request.minimum_sequence;
 }
 
-static bool is_listed(const struct op *op, const struct change *state)
+static bool is_listed(const struct op *op, const struct sim_change *state)
 {
     return state != NULL &&
            (op->list_value[0] == '\0' ||
@@ -668,7 +669,7 @@ static void check_listed(struct sim *sim, const struct op *op, const char *id,
     }
     struct sim_key *key = &sim->model.keys[number];
     for (uint32_t i = model_change_at(key, list_floor(op, number)); i <= key->change_count; i++) {
-        const struct change *state = model_state(&sim->model, key, i);
+        const struct sim_change *state = model_state(&sim->model, key, i);
         if (is_listed(op, state) && doc_equal(&state->doc, doc)) {
             floor_raise(key, state->sequence);
             return;

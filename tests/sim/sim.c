@@ -134,6 +134,7 @@ static void setup_draw(struct sim *sim)
     setup->rate = 20 + (uint32_t)sim_random(sim, 80);
     setup->pad_max = sim_chance(sim, 50) ? 20 : DOC_PAD_MAX;
     setup->extras = sim->seed % 6 == 5;
+    setup->subscribers = sim->seed % 6 == 0;
 }
 
 /* Store faults of a life; none: a store that does as it is told, while something settles. */
@@ -181,6 +182,7 @@ static void actor_step(struct sim *sim, uint32_t actor, bool load)
     default:
         engine_thread_step(engine_thread_at(sim->engine, actor - ACTOR_THREAD), sim->now_ns,
                            sim->wall_ms);
+        subscribe_thread_step(sim, actor - ACTOR_THREAD);
         break;
     }
 }
@@ -213,12 +215,21 @@ static void turn(struct sim *sim, uint64_t passed_ns, bool load)
         if (load && sim->setup.extras) {
             slice_step(sim);
         }
+        if (load) {
+            subscribe_step(sim);
+        }
     }
+}
+
+void sim_turn(struct sim *sim, uint64_t passed_ns)
+{
+    turn(sim, passed_ns, false);
 }
 
 static bool is_quiet(const struct sim *sim)
 {
-    bool quiet = sim->op_count == 0 && sim->job_count == 0 && journal_idle(sim->journal);
+    bool quiet = sim->op_count == 0 && sim->job_count == 0 && journal_idle(sim->journal) &&
+                 subscribe_is_idle(sim);
     for (uint32_t i = 0; i < sim->setup.thread_count && quiet; i++) {
         struct engine_thread *thread = engine_thread_at(sim->engine, i);
         quiet = engine_thread_pending(thread) == 0 && atomic_load(&thread->mailbox.newest) == NULL;
@@ -336,6 +347,7 @@ static void life_crash(struct sim *sim, enum sim_end end)
     model_follow(sim);
     follow_end(sim);
     slice_end(sim);
+    subscribe_end(sim);
     sim->end = end;
     sim->epoch_before = sim->journal->epoch;
     sim->durable_at_end = journal_durable(sim->journal);
@@ -345,6 +357,7 @@ static void life_crash(struct sim *sim, enum sim_end end)
     stores_crash(sim);
     stores_block_flushes(sim);
     ghost_settle(sim);
+    subscribe_destroy(sim);
     engine_destroy(&sim->engine);
     tap_close(sim);
     journal_segments_abandon(sim->journal);
@@ -391,9 +404,15 @@ static void life_clean(struct sim *sim)
     check_stores(sim);
     if (!faulty_disk_is_dead(sim->faulty)) {
         follow_settled(sim);
+        subscribe_settled(sim);
     }
     follow_end(sim);
     slice_end(sim);
+    subscribe_end(sim);
+    while (!is_quiet(sim)) {
+        turn(sim, SETTLE_STEP_NS, false);
+    }
+    subscribe_destroy(sim);
     sim->end = END_CLEAN;
     sim->epoch_before = sim->journal->epoch;
     sim->must_survive = journal_committed(sim->journal);
@@ -553,6 +572,7 @@ static void life_start(struct sim *sim)
     }
     check_stores(sim);
     follow_start(sim);
+    subscribe_start(sim);
     sim->fault = (enum sim_fault)sim_random(sim, FAULT_COUNT);
 }
 
@@ -635,11 +655,13 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t steps)
     sim->end = END_CLEAN;
     world_create(sim);
     follow_init(sim);
+    subscribe_init(sim);
     uint64_t lives = 2 + sim_random(sim, 6);
     for (uint64_t life = 0; life < lives; life++) {
         life_start(sim);
         live(sim, 1 + steps / lives);
         life_end(sim, life + 1 == lives);
     }
+    subscribe_deinit(sim);
     world_destroy(sim);
 }

@@ -8,6 +8,7 @@
  *     check.c   what must hold after a start, and when everything is at rest
  *     follow.c  those who follow the journal from outside, through all lives
  *     slice.c   slices of shards, as snapshots read them
+ *     subscribe.c  subscribers of the change stream, killed and resumed, through all lives
  *     disk.c    between the journal and the faulty disk: a process that is gone gets errors
  *     doc.c     the documents
  *
@@ -43,7 +44,7 @@ enum { SIM_PETS, SIM_PRODUCTS, SIM_COLLECTIONS, SIM_EVENTS = SIM_COLLECTIONS };
 /* ---- the model ---- */
 
 /* One entry of the journal, as the model knows it; history[sequence - 1]. */
-struct change {
+struct sim_change {
     uint64_t epoch;
     uint64_t sequence;
     uint64_t version;
@@ -68,18 +69,18 @@ struct sim_key {
 /* What became of the request that first wrote a number n. */
 enum token_fate { TOKEN_OPEN, TOKEN_WRITTEN, TOKEN_REFUSED };
 
-struct token {
+struct sim_token {
     uint32_t key;
     enum token_fate fate;
 };
 
 struct model {
-    struct change *history;
+    struct sim_change *history;
     uint64_t count;
     uint64_t capacity;
     struct sim_key keys[SIM_KEYS_MAX];
     uint32_t key_count;
-    struct token *tokens;
+    struct sim_token *tokens;
     uint32_t token_count;
     uint32_t token_capacity;
     uint64_t epoch_max; /* the highest ever seen */
@@ -146,6 +147,8 @@ struct sim_setup {
     uint32_t pad_max;
     /* Events, pins and slices. Not in every run: a seed keeps its meaning by what it draws. */
     bool extras;
+    /* Subscribers of the change stream. Likewise. */
+    bool subscribers;
 };
 
 /* Lives outside the process: it keeps its position and what it has seen when that dies. */
@@ -153,7 +156,7 @@ struct sim_follower {
     uint32_t pace;               /* of 1000 turns it takes part in so many */
     bool holds;                  /* its cursor stays open between turns */
     struct position position;    /* of what it saw last; epoch 0: nothing yet */
-    struct change last;          /* what that was */
+    struct sim_change last;      /* what that was */
     uint64_t next;               /* in this life */
     uint64_t since;              /* before that it saw nothing, or forgot it */
     uint64_t seen[SIM_KEYS_MAX]; /* by key: the sequence of the last change; 0: none */
@@ -225,6 +228,7 @@ struct sim {
     struct random other_random;
     struct sim_follower followers[SIM_FOLLOWERS];
     struct sim_slice slice;
+    struct sim_subscribers *subscribers; /* NULL: not in this run */
 
     /* What the last end of a life allows the next start to have lost: nothing up to here. */
     uint64_t must_survive;
@@ -248,6 +252,7 @@ bool sim_chance(struct sim *sim, uint32_t percent);
 
 /* sim.c */
 void sim_run(struct sim *sim, uint64_t seed, uint32_t steps);
+void sim_turn(struct sim *sim, uint64_t passed_ns); /* of everybody but the load */
 
 /* load.c */
 void load_submit(struct sim *sim);
@@ -259,8 +264,8 @@ uint32_t model_key(struct sim *sim, uint32_t collection, const char *id); /* fin
 uint32_t model_key_find(const struct sim *sim, uint32_t collection, const char *id);
 /* Index in key->changes of the last change up to sequence, + 1; 0: there is none. */
 uint32_t model_change_at(const struct sim_key *key, uint64_t sequence);
-const struct change *model_state(const struct model *model, const struct sim_key *key,
-                                 uint32_t index); /* NULL: never written, or deleted */
+const struct sim_change *model_state(const struct model *model, const struct sim_key *key,
+                                     uint32_t index); /* NULL: never written, or deleted */
 /* Takes a committed entry into the history, or compares it with what is there. */
 void model_take(struct sim *sim, const struct entry *entry);
 /* All that is committed by now. */
@@ -270,7 +275,7 @@ void model_truncate(struct sim *sim, uint64_t sequence);
 void model_answer(struct sim *sim, struct op *op);
 
 /* Compares it with the history, whose entry it must be. */
-bool change_equal(const struct change *a, const struct change *b);
+bool change_equal(const struct sim_change *a, const struct sim_change *b);
 
 /* follow.c */
 void follow_init(struct sim *sim);
@@ -282,6 +287,17 @@ void follow_end(struct sim *sim);     /* of a life: before the journal goes */
 /* slice.c */
 void slice_step(struct sim *sim);
 void slice_end(struct sim *sim); /* of a life */
+
+/* subscribe.c */
+void subscribe_init(struct sim *sim);
+void subscribe_deinit(struct sim *sim);
+void subscribe_start(struct sim *sim); /* of a life */
+void subscribe_end(struct sim *sim);   /* of a life: all connections are cut */
+bool subscribe_is_idle(const struct sim *sim);
+void subscribe_destroy(struct sim *sim); /* idle, before the engine goes */
+void subscribe_thread_step(struct sim *sim, uint32_t thread);
+void subscribe_step(struct sim *sim);    /* who comes, who goes, who has room? */
+void subscribe_settled(struct sim *sim); /* all is published: they are told all of it */
 
 /* check.c */
 uint32_t check_shard_of(const struct sim *sim, const struct sim_key *key);

@@ -26,7 +26,7 @@ static void check_row(const struct sim *sim, const struct slice_row *row)
     uint32_t number = model_key_find(sim, collection, id);
     const struct sim_slice *slice = &sim->slice;
     uint64_t applied = slice->request.applied_sequence;
-    const struct change *state = NULL;
+    const struct sim_change *state = NULL;
     if (number != SIM_NO_KEY) {
         const struct sim_key *key = &sim->model.keys[number];
         state = model_state(&sim->model, key, model_change_at(key, applied));
