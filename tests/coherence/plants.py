@@ -32,6 +32,12 @@ COHERENCE = {
             " --cache-bytes 1MiB --block-cache-bytes 1MiB --memtable-bytes 1MiB",
 }
 
+# name -> arguments of stream_check
+STREAM = {
+    "memory": "--writes 200000 -- --threads 2 --durability none",
+    "files": "--writes 100000 -- --threads 2 --durability none --recent-bytes 1MiB",
+}
+
 # planted bug -> its finders, the one that is expected to see it first. The simulation sees these and
 # the others: tests/sim/plants.py.
 PLANTS = {
@@ -47,8 +53,12 @@ PLANTS = {
     "epoch_reused": ["crash"],
     "idempotency_forgotten": ["crash"],
     "recycled_seed": ["crash"],
+    "published_early": ["stream memory"],
+    "refused_change_lost": ["stream memory", "stream files"],
+    "rows_ahead": ["stream memory"],
+    "told_early": ["stream memory", "stream files"],
 }
-TARGETS = {"coherence": ["freshet", "coherence_check"], "crash": ["freshet"]}
+TARGETS = {"coherence": ["freshet", "coherence_check"], "crash": ["freshet"], "stream": ["freshet", "stream_check"]}
 
 
 def run(command, **more):
@@ -88,6 +98,9 @@ def ask(finder, folder):
     if kind == "coherence":
         command = [folder / "tests/coherence/coherence_check", "--seed", str(SEED), *COHERENCE[name].split()]
         return *run(command, env=environment, cwd=folder), SEED
+    if kind == "stream":
+        command = [folder / "tests/stream/stream_check", "--seed", str(SEED), *STREAM[name].split()]
+        return *run(command, env=environment, cwd=folder), SEED
     command = [sys.executable, "-B", "-m", "unittest", "test_kill"]
     return *run(command, env=environment, cwd=ROOT / "tests/crash"), CRASH_SEED
 
@@ -95,7 +108,7 @@ def ask(finder, folder):
 def why(output):
     """The line that says what was found."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for pattern in (r"FOUND", r"\[FAIL\]|AssertionError", r"\bfailed\b|assertion|violat"):
+    for pattern in (r"FOUND|^stream: (follower|a snapshot|the tail|key|change)", r"\[FAIL\]|AssertionError", r"\bfailed\b|assertion|violat"):
         for line in lines:
             if re.search(pattern, line):
                 return line[:150]
