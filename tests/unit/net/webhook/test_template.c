@@ -441,9 +441,9 @@ static struct bytes random_event(struct dice *dice, uint8_t *json_buffer, size_t
 
 static uint64_t seed_of_run(void)
 {
-    const char *given = getenv("SEED");
+    const char *given = getenv("FRESHET_TEST_SEED");
     uint64_t seed = given == NULL ? (uint64_t)time(NULL) : strtoull(given, NULL, 10);
-    fprintf(stderr, "SEED=%" PRIu64 "\n", seed);
+    fprintf(stderr, "FRESHET_TEST_SEED=%" PRIu64 "\n", seed);
     return seed;
 }
 
