@@ -37,6 +37,10 @@ PUT_RATE_SHARE_MIN = 0.6
 IDLE_BYTES_MAX = 100 * MIB
 SCAN_CACHE_BYTES = 64 * MIB
 SCAN_EXCESS_MAX = 1.05
+CATCH_UP_CHANGES = 500000
+CATCH_UP_PER_S_MIN = 200000
+SLOWED_MAX = 1.2
+STUCK_BYTES_MAX = 256 * MIB
 FILTER_EVENTS = 2000
 FILTER_US_MAX = {1000: 2.0, 10000: 5.0, 100000: 15.0}
 SOAK_GROWTH_MAX = 1.05
@@ -132,6 +136,27 @@ http {{
         raise BenchError(f"nginx did not get ready; see {self.log}")
 
 
+class Redis(Process):
+    """Redis without persistence, as it is commonly used beside a database."""
+
+    def __init__(self, folder, core):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--appendonly", "no"],
+                         pathlib.Path(folder) / "redis.log", core)
+
+    def wait_ready(self):
+        self.target = f"127.0.0.1:{self.port}"
+        end = time.monotonic() + READY_WAIT_S
+        while time.monotonic() < end and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise BenchError(f"redis-server did not get ready; see {self.log}")
+
+
 class Bench:
     """What all benchmarks share: programs, folders, cores, and the runs made so far."""
 
@@ -201,6 +226,17 @@ class Bench:
             wrong = {name: report[name] for name in ("errors", "timeouts", "unexpected", "statuses")}
             raise BenchError(f"the load on {label} went wrong: {wrong}; see {server.log}:\n{tail(server.log)}")
         report["label"] = label
+        self.runs.append(report)
+        return report
+
+    def stream(self, label, server, *arguments):
+        """A run of writers and subscribers."""
+        command = ["taskset", "-c", self.options.load_core, self.program("bench_stream"), "--target", server.target, "--pid",
+                   server.pid, *arguments]
+        result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+        if result.returncode != 0:
+            raise BenchError(f"writers and subscribers of {label} went wrong; see {server.log}:\n{tail(server.log)}")
+        report = dict(json.loads(result.stdout), label=label)
         self.runs.append(report)
         return report
 
@@ -422,6 +458,98 @@ def bench_filter(bench):
                     unit=" us")
 
 
+def middle(reports, *names):
+    """The median over reports of what stands at that place in each."""
+    values = []
+    for report in reports:
+        for name in names:
+            report = report[name]
+        values.append(report)
+    return statistics.median(values)
+
+
+def ratio_of_runs(reports, others, *names):
+    return statistics.median(middle([one], *names) / middle([other], *names)
+                             for one, other in zip(reports, others, strict=True))
+
+
+def print_streams(title, rows):
+    print(f"\n{title}")
+    print(f"  {'':<26}{'writes a second':>16}{'write p50 us':>14}{'p99':>9}{'notice p50 us':>15}{'p99':>9}{'CPU us each':>13}")
+    for label, some in rows.items():
+        print(f"  {label:<26}{middle(some, 'writes_per_s'):>16.0f}{middle(some, 'write_us', 'p50'):>14.0f}"
+              f"{middle(some, 'write_us', 'p99'):>9.0f}{middle(some, 'notice_us', 'p50'):>15.0f}"
+              f"{middle(some, 'notice_us', 'p99'):>9.0f}{middle(some, 'server', 'cpu_us_per_op'):>13.2f}")
+
+
+def changes_latency(bench):
+    """From a write to the notice of it, beside Redis."""
+    if shutil.which("redis-server") is None:
+        raise BenchError("redis-server is not installed")
+    shape = ["--rate", 5000, "--seconds", bench.seconds(5)]
+    reports = {"freshet": [], "redis Pub/Sub": [], "redis TRACKING BCAST": []}
+    with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
+        for _ in range(bench.options.runs):
+            reports["freshet"].append(bench.stream("freshet", server, *shape))
+            reports["redis Pub/Sub"].append(bench.stream("redis Pub/Sub", redis, "--server", "redis-pubsub", *shape))
+            reports["redis TRACKING BCAST"].append(
+                bench.stream("redis TRACKING BCAST", redis, "--server", "redis-tracking", *shape))
+    print_streams(f"write to notice at 5,000 writes a second, one subscriber, medians of {bench.options.runs}", reports)
+    for known in ("redis Pub/Sub", "redis TRACKING BCAST"):
+        bench.check(f"p50, freshet / {known}", ratio_of_runs(reports["freshet"], reports[known], "notice_us", "p50"), 1.0)
+
+
+def changes_catch_up(bench):
+    """One subscriber that reads what there is, as fast as it comes."""
+    with bench.freshet(durability="none") as server:
+        bench.fill(server, CATCH_UP_CHANGES, "--value-bytes", 200)
+        shape = ["--collection", "products", "--catch-up", CATCH_UP_CHANGES, "--seconds", 60]
+        reports = [bench.stream("catch-up", server, *shape) for _ in range(bench.options.runs)]
+    speed = middle(reports, "notices_per_s")
+    print(f"\none subscriber from the earliest of {CATCH_UP_CHANGES} changes on, {reports[0]['received_bytes'] / CATCH_UP_CHANGES:.0f} "
+          f"bytes each: {speed:.0f} a second, {middle(reports, 'server', 'cpu_us_per_op'):.2f} us CPU each, "
+          f"medians of {bench.options.runs}")
+    bench.check("changes a second to one subscriber", speed, CATCH_UP_PER_S_MIN, at_least=True)
+
+
+def changes_patterns(bench):
+    """Writes without subscribers, and with a thousand that have a pattern each."""
+    shape = ["--rate", 10000, "--writers", 64, "--seconds", bench.seconds(5)]
+    none, many = [], []
+    with bench.freshet(durability="none") as server:
+        for _ in range(bench.options.runs):
+            none.append(bench.stream("no subscriber", server, *shape, "--subscribers", 0))
+            many.append(bench.stream("1,000 subscribers", server, *shape, "--subscribers", 1000, "--distinct"))
+    print_streams(f"10,000 writes a second, of which each matches one of 1,000 patterns, medians of {bench.options.runs}",
+                  {"no subscriber": none, "1,000 subscribers": many})
+    bench.check("writes a second with them", middle(many, "writes_per_s"), 9900, at_least=True)
+    bench.check("write p50 with / without", ratio_of_runs(many, none, "write_us", "p50"), SLOWED_MAX)
+
+
+def changes_stuck(bench):
+    """Subscribers that never read cost writers nothing, and have a bound in memory."""
+    count = bench.options.connections or 10000
+    shape = ["--rate", 5000, "--seconds", bench.seconds(5), "--subscribers", 0]
+    none, many = [], []
+    with bench.freshet(durability="none") as server:
+        for _ in range(bench.options.runs):
+            none.append(bench.stream("no subscriber", server, *shape))
+            many.append(bench.stream("stuck subscribers", server, *shape, "--stuck", count))
+    added = max(report["server"]["rss_after"] - report["server"]["rss_at_start"] for report in many)
+    print_streams(f"5,000 writes a second beside {count} subscribers that never read, medians of {bench.options.runs}",
+                  {"no subscriber": none, f"{count} stuck": many})
+    bench.check("write p50 with / without", ratio_of_runs(many, none, "write_us", "p50"), SLOWED_MAX)
+    bench.check("memory added", added / MIB, STUCK_BYTES_MAX / MIB, unit=" MiB")
+
+
+def bench_changes(bench):
+    """write to subscriber beside Redis; catching up; 1,000 patterns; 10,000 stuck subscribers"""
+    changes_latency(bench)
+    changes_catch_up(bench)
+    changes_patterns(bench)
+    changes_stuck(bench)
+
+
 def bench_soak(bench):
     """ten minutes of reads and writes: memory stays flat"""
     seconds = bench.seconds(600)
@@ -535,7 +663,7 @@ def bench_startup(bench):
 BENCHES = {
     "floor": bench_floor, "get": bench_get, "pipeline": bench_pipeline, "uncached": bench_uncached, "list": bench_list,
     "put": bench_put, "idle": bench_idle, "scan": bench_scan, "restart": bench_restart, "startup": bench_startup,
-    "filter": bench_filter, "soak": bench_soak,
+    "filter": bench_filter, "changes": bench_changes, "soak": bench_soak,
 }
 
 
@@ -579,7 +707,7 @@ def parse_arguments():
     parser.add_argument("name", nargs="?", choices=[*BENCHES, "all"], metavar="NAME")
     parser.add_argument("--runs", type=int, default=5, help="runs of each, of which the median counts (default 5)")
     parser.add_argument("--seconds", type=float, help="length of a run (default 5; filter 3, put 30, scan 60, soak 600)")
-    parser.add_argument("--connections", type=int, help="idle: how many (default 10000)")
+    parser.add_argument("--connections", type=int, help="idle, changes: how many are idle or stuck (default 10000)")
     parser.add_argument("--seed", type=int, default=1, help="filter: of rules and events (default 1)")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)

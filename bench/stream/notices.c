@@ -6,6 +6,7 @@
 
 static const struct bytes key_prefix = {(const uint8_t *)"bench:", 6};
 static const struct bytes serial_name = {(const uint8_t *)"\"serial\":", 9};
+static const struct bytes event_name = {(const uint8_t *)"\"eventID\":", 10};
 
 void notices_init(struct notices *notices, bool chunked)
 {
@@ -17,6 +18,12 @@ void notices_init(struct notices *notices, bool chunked)
     notices->line_size = 0;
 }
 
+static size_t find(struct bytes line, struct bytes part)
+{
+    const uint8_t *at = line.size == 0 ? NULL : memmem(line.data, line.size, part.data, part.size);
+    return at == NULL ? SIZE_MAX : (size_t)(at - line.data);
+}
+
 static void line_end(struct notices *notices, notices_told *told, void *context)
 {
     struct bytes line = bytes_of(notices->line, notices->line_size);
@@ -25,11 +32,11 @@ static void line_end(struct notices *notices, notices_told *told, void *context)
     if (bytes_starts_with(line, key_prefix)) {
         digits = bytes_slice(line, key_prefix.size, line.size);
     } else {
-        const uint8_t *at = line.size == 0
-                                ? NULL
-                                : memmem(line.data, line.size, serial_name.data, serial_name.size);
-        if (at != NULL) {
-            digits = bytes_slice(line, (size_t)(at - line.data) + serial_name.size, line.size);
+        size_t at = find(line, serial_name);
+        if (at != SIZE_MAX) {
+            digits = bytes_slice(line, at + serial_name.size, line.size);
+        } else if (find(line, event_name) != SIZE_MAX) {
+            told(context, 0);
         }
     }
     uint64_t serial = 0;

@@ -3,7 +3,8 @@
  * Found in it are the serial numbers of the writes that they tell of.
  *
  * All of them come in lines. A line that begins with "bench:" is a key that ends in the serial
- * number; any other tells it as "serial":N, and the first one in a line counts (the new image's).
+ * number; any other tells it as "serial":N, and the first one in a line counts (the new image's). A
+ * change without one is told as 0.
  *
  * Owner:   one connection.
  * Memory:  fixed; a line longer than NOTICES_LINE_BYTES_MAX is cut.

@@ -28,6 +28,7 @@ static const char usage[] =
     "  --stuck N          that never read (default 0)\n"
     "  --distinct         each subscriber has a pattern of its own, and each write matches one\n"
     "  --catch-up N       no writes: one subscriber reads N changes from the earliest on\n"
+    "  --collection NAME  that is written and followed (default pets)\n"
     "  --view VIEW        keys, new (default), old or both\n";
 
 enum {
@@ -44,6 +45,7 @@ enum {
     OPTION_STUCK,
     OPTION_DISTINCT,
     OPTION_CATCH_UP,
+    OPTION_COLLECTION,
     OPTION_VIEW,
     OPTION_HELP
 };
@@ -62,6 +64,7 @@ static const struct option long_options[] = {
     {"stuck", required_argument, NULL, OPTION_STUCK},
     {"distinct", no_argument, NULL, OPTION_DISTINCT},
     {"catch-up", required_argument, NULL, OPTION_CATCH_UP},
+    {"collection", required_argument, NULL, OPTION_COLLECTION},
     {"view", required_argument, NULL, OPTION_VIEW},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -160,6 +163,9 @@ static bool option_set(int option, const char *text, struct stream_options *opti
         return true;
     case OPTION_CATCH_UP:
         return whole_read(text, 1e12, &options->catch_up);
+    case OPTION_COLLECTION:
+        options->collection = text;
+        return true;
     case OPTION_VIEW:
         options->view = text;
         return true;
@@ -177,6 +183,7 @@ enum status stream_options_parse(int count, char **words, struct stream_options 
                                            .keys = 10000,
                                            .value_bytes = 300,
                                            .subscribers = 1,
+                                           .collection = "pets",
                                            .view = "new"};
     int option;
     while ((option = getopt_long(count, words, "", long_options, NULL)) != -1) {

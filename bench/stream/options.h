@@ -39,6 +39,7 @@ struct stream_options {
     /* each subscriber has a pattern of its own; a write matches one of them */
     bool distinct;
     uint64_t catch_up; /* no writes: how long does one subscriber take for so many changes? */
+    const char *collection;
     const char *view;
 };
 

@@ -52,9 +52,9 @@ void wire_write(const struct stream_options *options, uint64_t serial, struct wr
     switch (options->kind) {
     case SERVER_FRESHET:
         print(out,
-              "PUT /pets/%llu HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+              "PUT /%s/%llu HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
               "Content-Length: %zu\r\n\r\n",
-              (unsigned long long)(serial % options->keys), document.size);
+              options->collection, (unsigned long long)(serial % options->keys), document.size);
         break;
     case SERVER_REDIS_PUBSUB:
         print(out, "*3\r\n$7\r\nPUBLISH\r\n$5\r\nbench\r\n$%zu\r\n", document.size);
@@ -109,7 +109,7 @@ void wire_subscribe(const struct stream_options *options, uint32_t index, struct
 {
     switch (options->kind) {
     case SERVER_FRESHET:
-        print(out, "GET /changes?collection=pets&view=%s&from=%s", options->view,
+        print(out, "GET /changes?collection=%s&view=%s&from=%s", options->collection, options->view,
               options->catch_up > 0 ? "earliest" : "latest");
         if (options->distinct) {
             print(out,

@@ -56,6 +56,14 @@ Test(notices, an_event_may_be_cut_anywhere_into_chunks)
     }
 }
 
+Test(notices, a_change_without_a_serial_number_is_told_and_other_events_are_not)
+{
+    struct heard heard =
+        feed(false, "event: progress\ndata: {}\n\n: beat\n\ndata: {\"eventID\":\"a-1-2\"}\n\n", 7);
+    cr_assert_eq(heard.count, 1);
+    cr_assert_eq(heard.serials[0], 0);
+}
+
 Test(notices, replies_of_redis_are_lines)
 {
     const char *text = "*3\r\n$7\r\nmessage\r\n$5\r\nbench\r\n$12\r\n{\"serial\":42}\r\n"

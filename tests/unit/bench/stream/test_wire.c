@@ -3,8 +3,12 @@
 
 #include "bench/stream/wire.h"
 
-static const struct stream_options freshet = {
-    .kind = SERVER_FRESHET, .keys = 10, .value_bytes = 3, .subscribers = 4, .view = "new"};
+static const struct stream_options freshet = {.kind = SERVER_FRESHET,
+                                              .collection = "pets",
+                                              .keys = 10,
+                                              .value_bytes = 3,
+                                              .subscribers = 4,
+                                              .view = "new"};
 
 Test(wire, a_write_says_how_long_it_is_and_differs_from_every_other)
 {
