@@ -13,6 +13,8 @@
 #define VALUES_KEPT 4096
 /* With so many postings a condition is judged before their guards, not behind them. */
 #define JUDGED_FIRST 4
+/* Candidates between asking for memory and reading it. */
+#define AHEAD 4
 
 static_assert(sizeof(struct posting) == 32, "two postings in a cache line");
 
@@ -74,7 +76,9 @@ void matcher_destroy(struct matcher **matcher_at)
     free(matcher->blocks.items);
     free(matcher->always.more);
     free(matcher->slots);
+    free(matcher->fired_epoch);
     free(matcher->fired);
+    free(matcher->candidates);
     free(matcher->values);
     free(matcher->users);
     free(matcher);
@@ -102,11 +106,11 @@ static struct postings *postings_of(struct matcher *matcher, uint32_t key)
 /* Guards for the rarest conditions that can have one; the rarest of the others is named. */
 static struct posting make_posting(const struct matcher *matcher, uint32_t id)
 {
-    const struct posted_alternative *alternative = alternative_at(matcher, id);
+    struct posted_alternative *alternative = alternative_at(matcher, id);
     struct posting posting = {.alternative = id, .condition = NONE};
     uint32_t guards = 0;
     for (uint32_t index = 0; index < alternative->condition_count; index++) {
-        uint32_t condition = alternative->conditions[index];
+        uint32_t condition = conditions_of(alternative)[index];
         if (condition == alternative->key) {
             continue;
         }
@@ -123,7 +127,7 @@ static struct posting make_posting(const struct matcher *matcher, uint32_t id)
 static bool post(struct matcher *matcher, uint32_t id)
 {
     struct posted_alternative *alternative = alternative_at(matcher, id);
-    uint32_t first = alternative->conditions[0];
+    uint32_t first = conditions_of(alternative)[0];
     uint32_t key = condition_at(matcher, first)->accepts_absent ? NONE : first;
     bool is_first = key != NONE && postings_of(matcher, key)->count == 0;
     if (is_first && !index_add(matcher, key)) {
@@ -167,10 +171,12 @@ static void release_conditions(struct matcher *matcher, uint32_t id, uint32_t ac
 {
     struct posted_alternative *alternative = alternative_at(matcher, id);
     for (uint32_t index = 0; index < acquired; index++) {
-        condition_release(matcher, alternative->conditions[index]);
+        condition_release(matcher, conditions_of(alternative)[index]);
     }
-    matcher_free(matcher, alternative->conditions,
-                 alternative->condition_count * sizeof(*alternative->conditions));
+    if (alternative->condition_count > ALTERNATIVE_FEW) {
+        matcher_free(matcher, alternative->many,
+                     alternative->condition_count * sizeof(*alternative->many));
+    }
     pool_give(&matcher->alternatives, id);
 }
 
@@ -181,26 +187,34 @@ static bool add_alternative(struct matcher *matcher, uint32_t rule, const struct
     if (!pool_take(matcher, &matcher->alternatives, id_out)) {
         return false;
     }
+    if (!matcher_reserve(matcher, &matcher->candidates, matcher->alternatives.capacity,
+                         &matcher->candidate_capacity, sizeof(*matcher->candidates))) {
+        pool_give(&matcher->alternatives, *id_out);
+        return false;
+    }
     struct posted_alternative *alternative = alternative_at(matcher, *id_out);
     alternative->rule = rule;
     alternative->number = number;
     alternative->key = NONE;
     alternative->condition_count = source->member_count;
-    alternative->conditions =
-        matcher_allocate(matcher, source->member_count * sizeof(*alternative->conditions));
+    if (source->member_count > ALTERNATIVE_FEW) {
+        alternative->many =
+            matcher_allocate(matcher, source->member_count * sizeof(*alternative->many));
+    }
+    uint32_t *conditions = conditions_of(alternative);
     uint32_t acquired = 0;
-    while (alternative->conditions != NULL && acquired < source->member_count) {
+    while (conditions != NULL && acquired < source->member_count) {
         const struct condition *condition =
             &pattern->conditions[pattern->members[source->member_at + acquired]];
         uint32_t id = condition_acquire(matcher, pattern, condition);
         if (id == NONE) {
             break;
         }
-        alternative->conditions[acquired++] = id;
+        conditions[acquired++] = id;
     }
-    bool is_complete = alternative->conditions != NULL && acquired == source->member_count;
+    bool is_complete = acquired == source->member_count;
     if (is_complete) {
-        conditions_order(matcher, alternative->conditions, acquired);
+        conditions_order(matcher, conditions, acquired);
     }
     if (!is_complete || !post(matcher, *id_out)) {
         release_conditions(matcher, *id_out, acquired);
@@ -280,8 +294,9 @@ static void next_epoch(struct matcher *matcher)
     if (matcher->epoch == EPOCH_MAX) {
         for (uint32_t id = 0; id < matcher->conditions.count; id++) {
             condition_at(matcher, id)->memo = 0;
-            condition_at(matcher, id)->fired_epoch = 0;
         }
+        memset(matcher->fired_epoch, 0,
+               matcher->fired_epoch_capacity * sizeof(*matcher->fired_epoch));
         memset(matcher->slots, 0, matcher->slot_capacity * sizeof(*matcher->slots));
         for (uint32_t id = 0; id < matcher->rules.count; id++) {
             if (rule_at(matcher, id)->pattern != NULL) {
@@ -456,14 +471,15 @@ static inline bool guard_passes(const struct matcher *matcher, const struct guar
 
 static void confirm(struct matcher *matcher, uint32_t id)
 {
-    const struct posted_alternative *alternative = alternative_at(matcher, id);
+    struct posted_alternative *alternative = alternative_at(matcher, id);
     struct rule *rule = rule_at(matcher, alternative->rule);
+    const uint32_t *conditions = conditions_of(alternative);
     bool is_unsure = false;
     if (rule->matched_epoch == matcher->epoch) {
         return;
     }
     for (uint32_t index = 0; index < alternative->condition_count; index++) {
-        enum judgement judgement = judge(matcher, alternative->conditions[index]);
+        enum judgement judgement = judge(matcher, conditions[index]);
         if (judgement == JUDGED_NO) {
             return;
         }
@@ -479,15 +495,70 @@ static void confirm(struct matcher *matcher, uint32_t id)
     matcher->users[matcher->user_count++] = rule->user;
 }
 
-static void confirm_all(struct matcher *matcher, struct postings *postings)
+static void take_candidates(struct matcher *matcher, struct postings *postings)
 {
     for (uint32_t index = 0; index < postings->count; index++) {
         const struct posting *posting = posting_at(postings, index);
         if (guard_passes(matcher, &posting->guards[0]) &&
             guard_passes(matcher, &posting->guards[1]) &&
             (posting->condition == NONE || judge(matcher, posting->condition) != JUDGED_NO)) {
-            confirm(matcher, posting->alternative);
+            ASSERT(matcher->candidate_count < matcher->candidate_capacity);
+            matcher->candidates[matcher->candidate_count++] = posting->alternative;
         }
+    }
+}
+
+/*
+ * With many patterns each step from one item to the next is a miss of the cache. All candidates are
+ * known by then, so what a step will need is asked for a few candidates ahead.
+ */
+static void ask_ahead(const struct matcher *matcher, uint32_t index)
+{
+    if (index + 3 * AHEAD < matcher->candidate_count) {
+        __builtin_prefetch(alternative_at(matcher, matcher->candidates[index + 3 * AHEAD]));
+    }
+    if (index + 2 * AHEAD < matcher->candidate_count) {
+        struct posted_alternative *alternative =
+            alternative_at(matcher, matcher->candidates[index + 2 * AHEAD]);
+        const uint32_t *conditions = conditions_of(alternative);
+        __builtin_prefetch(rule_at(matcher, alternative->rule));
+        for (uint32_t at = 0; at < alternative->condition_count && at < ALTERNATIVE_FEW; at++) {
+            __builtin_prefetch(condition_at(matcher, conditions[at]));
+            __builtin_prefetch(&condition_at(matcher, conditions[at])->tests);
+        }
+    }
+    if (index + AHEAD < matcher->candidate_count) {
+        struct posted_alternative *alternative =
+            alternative_at(matcher, matcher->candidates[index + AHEAD]);
+        const uint32_t *conditions = conditions_of(alternative);
+        for (uint32_t at = 0; at < alternative->condition_count && at < ALTERNATIVE_FEW; at++) {
+            const struct shared_condition *condition = condition_at(matcher, conditions[at]);
+            if (condition->memo >> 2 != matcher->epoch) {
+                __builtin_prefetch(condition->tests);
+            }
+        }
+    }
+}
+
+static void judge_fired(struct matcher *matcher)
+{
+    for (uint32_t index = 0; index < matcher->fired_count; index++) {
+        if (index + AHEAD < matcher->fired_count) {
+            const struct shared_condition *next =
+                condition_at(matcher, matcher->fired[index + AHEAD]);
+            __builtin_prefetch(next);
+            __builtin_prefetch(&next->postings.more);
+        }
+        uint32_t id = matcher->fired[index];
+        struct postings *postings = &condition_at(matcher, id)->postings;
+        if (postings->count < JUDGED_FIRST || judge(matcher, id) != JUDGED_NO) {
+            take_candidates(matcher, postings);
+        }
+    }
+    take_candidates(matcher, &matcher->always);
+    for (uint32_t index = 0; index < matcher->candidate_count; index++) {
+        ask_ahead(matcher, index);
+        confirm(matcher, matcher->candidates[index]);
     }
 }
 
@@ -511,22 +582,16 @@ size_t matcher_match(struct matcher *matcher, struct bytes event, void *const **
     matcher->is_unwalkable = false;
     matcher->value_count = 0;
     matcher->fired_count = 0;
+    matcher->candidate_count = 0;
     matcher->user_count = 0;
     next_epoch(matcher);
     if (matcher->rule_count > 0) {
         walk(matcher, event);
     }
-    for (uint32_t index = 0; index < matcher->fired_count && !matcher->is_unwalkable; index++) {
-        uint32_t id = matcher->fired[index];
-        struct postings *postings = &condition_at(matcher, id)->postings;
-        if (postings->count < JUDGED_FIRST || judge(matcher, id) != JUDGED_NO) {
-            confirm_all(matcher, postings);
-        }
-    }
     if (matcher->is_unwalkable) {
         match_each(matcher);
     } else {
-        confirm_all(matcher, &matcher->always);
+        judge_fired(matcher);
     }
     if (matcher->value_capacity > VALUES_KEPT) {
         matcher_free(matcher, matcher->values, matcher->value_capacity * sizeof(*matcher->values));

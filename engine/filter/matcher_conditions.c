@@ -408,6 +408,8 @@ static uint32_t condition_create(struct matcher *matcher, uint32_t field_id, uin
     condition->hook_first = NONE;
     if (!matcher_reserve(matcher, &matcher->fired, matcher->conditions.capacity,
                          &matcher->fired_capacity, sizeof(*matcher->fired)) ||
+        !matcher_reserve(matcher, &matcher->fired_epoch, matcher->conditions.capacity,
+                         &matcher->fired_epoch_capacity, sizeof(*matcher->fired_epoch)) ||
         !keep_tests(matcher, condition, tests)) {
         pool_give(&matcher->conditions, id);
         return NONE;
@@ -417,6 +419,7 @@ static uint32_t condition_create(struct matcher *matcher, uint32_t field_id, uin
     condition->chain_next = bucket->first;
     bucket->first = id;
     matcher->condition_buckets.count++;
+    matcher->fired_epoch[id] = 0;
     struct field *field = field_at(matcher, field_id);
     field->references++;
     field->condition_count++;

@@ -142,17 +142,16 @@ struct postings {
 };
 
 struct shared_condition {
-    uint32_t field; /* or the link of a free item */
-    uint32_t memo;  /* epoch << 2 | judgement */
-    uint32_t fired_epoch;
+    uint32_t field;      /* or the link of a free item */
+    uint32_t memo;       /* epoch << 2 | judgement */
     uint32_t references; /* alternatives that have it */
+    uint32_t hook_first;
     struct postings postings;
     struct test *tests; /* one block: tests, parts, texts */
     struct test *parts;
     uint64_t hash;
     size_t block_bytes;
     uint32_t chain_next;
-    uint32_t hook_first;
     uint32_t test_count;
     uint32_t part_count;
     bool accepts_absent;
@@ -204,13 +203,19 @@ struct range_block {
 
 /* ---- patterns ---- */
 
+/* So many conditions are named in the alternative itself. */
+#define ALTERNATIVE_FEW 10
+
 struct posted_alternative {
     uint32_t rule;    /* or the link of a free item */
     uint32_t number;  /* in its pattern */
     uint32_t key;     /* the condition it is posted at; NONE: at matcher->always */
     uint32_t posting; /* its place there */
     uint32_t condition_count;
-    uint32_t *conditions;
+    union {
+        uint32_t few[ALTERNATIVE_FEW];
+        uint32_t *many;
+    };
 };
 
 struct rule {
@@ -248,9 +253,14 @@ struct matcher {
     bool is_unwalkable; /* no memory: every pattern is judged alone */
     struct slot *slots; /* by field */
     uint32_t slot_capacity;
+    uint32_t *fired_epoch; /* by condition: small enough to stay in the cache */
+    uint32_t fired_epoch_capacity;
     uint32_t *fired; /* conditions */
     uint32_t fired_capacity;
     uint32_t fired_count;
+    uint32_t *candidates; /* alternatives */
+    uint32_t candidate_capacity;
+    uint32_t candidate_count;
     struct seen_value *values;
     uint32_t value_count;
     uint32_t value_capacity;
@@ -285,6 +295,11 @@ static inline struct posted_alternative *alternative_at(const struct matcher *ma
 {
     return (struct posted_alternative *)(void *)(matcher->alternatives.items +
                                                  id * sizeof(struct posted_alternative));
+}
+
+static inline uint32_t *conditions_of(struct posted_alternative *alternative)
+{
+    return alternative->condition_count <= ALTERNATIVE_FEW ? alternative->few : alternative->many;
 }
 
 static inline struct rule *rule_at(const struct matcher *matcher, uint32_t id)
@@ -343,9 +358,8 @@ void ranges_probe(struct matcher *matcher, uint32_t root, double number);
 
 static inline void matcher_fire(struct matcher *matcher, uint32_t id)
 {
-    struct shared_condition *condition = condition_at(matcher, id);
-    if (condition->fired_epoch != matcher->epoch) {
-        condition->fired_epoch = matcher->epoch;
+    if (matcher->fired_epoch[id] != matcher->epoch) {
+        matcher->fired_epoch[id] = matcher->epoch;
         matcher->fired[matcher->fired_count++] = id;
     }
 }
