@@ -10,6 +10,12 @@ struct lag_budget {
     uint64_t bytes;
 };
 
+static void spend(struct lag_budget *budget, uint32_t entries, uint64_t bytes)
+{
+    budget->entries -= entries < budget->entries ? entries : budget->entries;
+    budget->bytes -= bytes < budget->bytes ? bytes : budget->bytes;
+}
+
 /* Where one looks next. */
 enum lag_source { LAG_RECENT, LAG_BLOCK, LAG_NOWHERE };
 
@@ -28,7 +34,8 @@ static enum lag_source source_open(struct stream *stream, uint64_t sequence,
 }
 
 /* False: refused. */
-static bool look_for_one(struct subscription *subscription, const struct entry *entry)
+static bool look_for_one(struct subscription *subscription, const struct entry *entry,
+                         struct lag_budget *turn)
 {
     struct stream *stream = subscription->stream;
     enum change_transition transition;
@@ -43,18 +50,15 @@ static bool look_for_one(struct subscription *subscription, const struct entry *
 #endif
             return false;
         }
+        spend(turn, wants ? STREAM_DELIVERY_ENTRIES - 1 : 0, 0);
         if (stream_moves(stream, subscription)) {
             subscription->seen_sequence = entry->sequence;
             subscription->epoch = entry->epoch;
         }
     }
+    spend(turn, 1, entry->new_document.size + entry->old_document.size);
     subscription->next_sequence = entry->sequence + 1;
     return true;
-}
-
-static uint64_t entry_weight(const struct entry *entry)
-{
-    return entry->new_document.size + entry->old_document.size;
 }
 
 /* Looks at entries up to `through`, as far as this source and the budget go. False: stuck. */
@@ -65,12 +69,9 @@ static bool walk(struct subscription *subscription, struct recent_cursor *cursor
     struct recent *recent = subscription->stream->journal->recent;
     while (turn->entries > 0 && turn->bytes > 0 && recent_next(recent, cursor, through, &entry)) {
         ASSERT(entry.sequence == subscription->next_sequence);
-        if (!look_for_one(subscription, &entry)) {
+        if (!look_for_one(subscription, &entry, turn)) {
             return false;
         }
-        uint64_t weight = entry_weight(&entry);
-        turn->entries--;
-        turn->bytes -= weight < turn->bytes ? weight : turn->bytes;
     }
     return true;
 }
@@ -90,7 +91,7 @@ static bool lag_round(struct subscription *subscription, struct lag_budget *turn
     if (subscription->snapshot != NULL) {
         through = snapshot_limit(subscription->snapshot, through);
         if (subscription->next_sequence > through) {
-            turn->entries--;
+            spend(turn, 1, 0);
             return snapshot_turn(subscription);
         }
     }
@@ -115,17 +116,12 @@ static bool lag_round(struct subscription *subscription, struct lag_budget *turn
 
 static void lag_turn(struct subscription *subscription, struct lag_budget *step)
 {
-    struct lag_budget turn = {
-        .entries = STREAM_STEP_ENTRIES < step->entries ? STREAM_STEP_ENTRIES : step->entries,
-        .bytes = step->bytes,
-    };
-    struct lag_budget given = turn;
+    struct lag_budget turn = *step;
     while (turn.entries > 0 && turn.bytes > 0 && lag_round(subscription, &turn)) {
     }
     /* A turn costs something even if it came to nothing. */
-    uint32_t used = given.entries - turn.entries;
-    step->entries -= used > 0 ? used : 1;
-    step->bytes -= given.bytes - turn.bytes;
+    uint32_t used = step->entries - turn.entries;
+    spend(step, used > 0 ? used : 1, step->bytes - turn.bytes);
 }
 
 bool stream_lag_step(struct stream *stream)

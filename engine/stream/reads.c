@@ -63,6 +63,7 @@ static enum status block_read(struct stream_read *read)
     }
     size_t first_size = entry_stored(&reader->held).size + BLOCK_SLACK_BYTES;
     size_t capacity = first_size > RECENT_BLOCK_BYTES ? first_size : RECENT_BLOCK_BYTES;
+    read->block_bytes = capacity;
     status = recent_block_create(capacity, &read->block);
     if (status != STATUS_OK) {
         return status;
@@ -110,19 +111,43 @@ struct recent_block *stream_block_find(struct stream *stream, uint64_t sequence)
     return NULL;
 }
 
-/* In the place of the one that has not been used for longest. */
-static struct stream_block *block_keep(struct stream *stream, struct recent_block *recent)
+static void block_drop(struct stream_block *block)
 {
+    recent_block_unref(block->block);
+    *block = (struct stream_block){0};
+}
+
+/* The one that has not been used for longest; NULL: few are left, and somebody waits for each. */
+static struct stream_block *block_to_drop(struct stream *stream, size_t room)
+{
+    struct stream_block *oldest = NULL;
+    uint32_t count = 0;
+    size_t bytes = room;
+    for (size_t i = 0; i < STREAM_BLOCKS_MAX; i++) {
+        struct stream_block *block = &stream->blocks[i];
+        if (block->block != NULL) {
+            count++;
+            bytes += block->bytes;
+            oldest = oldest == NULL || block->used_at < oldest->used_at ? block : oldest;
+        }
+    }
+    bool is_full = count == STREAM_BLOCKS_MAX || bytes > STREAM_BLOCKS_BYTES;
+    return is_full && count >= STREAM_READS_MAX ? oldest : NULL;
+}
+
+static struct stream_block *block_keep(struct stream *stream, struct recent_block *recent,
+                                       size_t bytes)
+{
+    struct stream_block *drop;
+    while ((drop = block_to_drop(stream, bytes)) != NULL) {
+        block_drop(drop);
+    }
     struct stream_block *place = &stream->blocks[0];
-    for (size_t i = 1; i < STREAM_BLOCKS_MAX && place->block != NULL; i++) {
-        struct stream_block *other = &stream->blocks[i];
-        place = other->block == NULL || other->used_at < place->used_at ? other : place;
+    while (place->block != NULL) {
+        place++;
+        ASSERT(place < stream->blocks + STREAM_BLOCKS_MAX);
     }
-    if (place->block != NULL) {
-        recent_block_unref(place->block);
-    }
-    place->block = recent;
-    place->used_at = ++stream->clock;
+    *place = (struct stream_block){.block = recent, .bytes = bytes, .used_at = ++stream->clock};
     bool holds = recent_block_range(recent, &place->first, &place->last);
     ASSERT(holds);
     ASSERT(place->first <= place->last);
@@ -147,7 +172,7 @@ static enum status ending_of(enum status status)
 static void block_came(struct stream *stream, struct stream_read *read,
                        struct subscription *requester)
 {
-    struct stream_block *block = block_keep(stream, read->block);
+    struct stream_block *block = block_keep(stream, read->block, read->block_bytes);
     struct link *next;
     for (struct link *at = stream->waiting.next; at != &stream->waiting; at = next) {
         next = at->next;
@@ -313,8 +338,7 @@ void stream_reads_deinit(struct stream *stream)
     }
     for (size_t i = 0; i < STREAM_BLOCKS_MAX; i++) {
         if (stream->blocks[i].block != NULL) {
-            recent_block_unref(stream->blocks[i].block);
-            stream->blocks[i].block = NULL;
+            block_drop(&stream->blocks[i]);
         }
     }
 }

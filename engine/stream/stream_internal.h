@@ -24,13 +24,18 @@
 #include "engine/stream/stream.h"
 #include "protocol/base/assert.h"
 
+/* Blocks hold so many bytes together, or as few blocks as are read at a time, if those are larger:
+ * an entry may be larger than a block. */
+#define STREAM_BLOCKS_BYTES (STREAM_BLOCKS_MAX * RECENT_BLOCK_BYTES)
 /* Readers of files that stay open between two blocks, so that who reads on does not seek again. */
 #define STREAM_READERS_MAX 4
-/* What one step looks at for all lagging subscriptions together. */
-#define STREAM_LAG_ENTRIES (2 * STREAM_STEP_ENTRIES)
-#define STREAM_LAG_BYTES   (4u << 20)
+/* What one step looks at for all lagging subscriptions together; to deliver a change counts as so
+ * many looks. */
+#define STREAM_LAG_ENTRIES      STREAM_STEP_ENTRIES
+#define STREAM_LAG_BYTES        (4u << 20)
+#define STREAM_DELIVERY_ENTRIES 4
 /* One step delivers so many changes to live subscriptions, the last entry's to all of them. */
-#define STREAM_LIVE_DELIVERIES 16384
+#define STREAM_LIVE_DELIVERIES 4096
 /* A slice of a snapshot. */
 #define STREAM_SLICE_RECORDS 256
 #define STREAM_SLICE_BYTES   (256u << 10)
@@ -91,12 +96,14 @@ struct stream_read {
     uint64_t sequence;              /* BLOCK: the first; TIME: what was found */
     uint64_t time_ms;               /* TIME */
     struct recent_block *block;     /* BLOCK: what was read */
+    size_t block_bytes;
     enum status status;
 };
 
 /* Blocks of older entries, shared by all who lag. */
 struct stream_block {
     struct recent_block *block; /* NULL: none */
+    size_t bytes;
     uint64_t first;
     uint64_t last;
     uint64_t used_at; /* stream->clock */
