@@ -19,20 +19,21 @@ static struct yard *yard_of(struct calls *calls)
 
 /* ---- targets ---- */
 
-static const char *headers_keep(const struct call *call)
+static char *headers_keep(const struct call *call)
 {
     size_t size = 1;
     for (size_t index = 0; index < call->header_count; index++) {
         size += strlen(call->headers[index]) + 1;
     }
-    char *text = malloc(size);
-    cr_assert_not_null(text);
-    text[0] = '\0';
+    char *memory = calloc(1, size);
+    cr_assert_not_null(memory);
+    struct writer text = writer_of(memory, size);
     for (size_t index = 0; index < call->header_count; index++) {
-        strncat(text, call->headers[index], size - strlen(text) - 1);
-        strncat(text, "\n", size - strlen(text) - 1);
+        writer_text(&text, call->headers[index]);
+        writer_u8(&text, '\n');
     }
-    return text;
+    cr_assert(!text.failed);
+    return memory;
 }
 
 static void fake_start(struct calls *calls, struct call *call)
@@ -216,6 +217,11 @@ void yard_end(struct yard *yard)
     worker_end(yard);
     request_release(&yard->request.request);
     world_destroy(&yard->world);
+    for (uint32_t index = 0; index < yard->count; index++) {
+        free(yard->started[index].url);
+        free(yard->started[index].headers);
+        free(yard->started[index].body);
+    }
 }
 
 void yard_restart(struct yard *yard, bool drained)

@@ -16,9 +16,9 @@
 /* A call as it was started. */
 struct yard_call {
     struct call *call; /* NULL: it has ended */
-    const char *url;
-    const char *headers; /* one a line */
-    const char *body;    /* NULL: none */
+    char *url;
+    char *headers; /* one a line */
+    char *body;    /* NULL: none */
     uint64_t now_ns;
 };
 
