@@ -145,7 +145,7 @@ static void init_reader(void)
     fake_start();
 }
 
-Test(events, who_may_only_read_is_told_so, .init = init_reader)
+Test(events_of_a_reader, are_refused, .init = init_reader, .fini = fake_end)
 {
     fake_send(POST, EVENT);
     cr_assert_eq(fake_status(), 403);
