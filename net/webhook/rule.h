@@ -19,7 +19,7 @@
  * Connection and its kind, Expect, webhook-*, and ce-* in a CloudEvents format.
  *
  * Owner:   constant once made.
- * Memory:  one block and its pattern.
+ * Memory:  its own, in a few blocks, until rule_destroy; a secret is wiped there.
  * Tests:   tests/unit/net/webhook/, tests/fuzz/fuzz_rule.c.
  */
 #ifndef FRESHET_NET_WEBHOOK_RULE_H
