@@ -48,9 +48,8 @@ void help_serve(FILE *out)
         setting_print(out, settings_at(i));
     }
     fputs("\n"
-          "Collections are in the file only; freshet.example.yaml shows all there is. Without any, "
-          "pets and\n"
-          "products are served.\n",
+          "Collections are in the file only, rules may be; freshet.example.yaml shows all there is.\n"
+          "Without any collections, pets and products are served.\n",
           out);
 }
 
