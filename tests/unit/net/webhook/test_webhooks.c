@@ -343,6 +343,20 @@ Test(webhooks, retry_after_is_obeyed)
     cr_assert_eq(yard->count, 3);
 }
 
+Test(webhooks, retry_after_of_a_failure_is_of_that_change_alone)
+{
+    yard_rule(yard, "r", "{" TARGET ",\"retry\":{\"first\":\"10ms\"}}");
+    yard_put(yard, "1", "{}");
+    yard_answer(yard, 0, 500, "30");
+    yard_settle(yard);
+    yard_put(yard, "2", "{}");
+    cr_assert_eq(yard->count, 2, "others go on");
+    yard_wait_ms(yard, 29000);
+    cr_assert_eq(yard->count, 2);
+    yard_wait_ms(yard, 1500);
+    cr_assert_eq(yard->count, 3);
+}
+
 Test(webhooks, too_many_requests_slow_a_target_down)
 {
     yard_rule(yard, "r", RULE);
@@ -589,4 +603,126 @@ Test(webhooks, metrics_name_the_words_of_event_buses)
     cr_assert_not_null(strstr(all, "freshet_rule_failed_invocations_total{rule=\"r\"} 0\n"));
     cr_assert_not_null(strstr(all, "freshet_rule_lag_events{rule=\"r\"} 0\n"));
     cr_assert_not_null(strstr(all, "freshet_rule_lag_seconds{rule=\"r\"} 0.000\n"));
+}
+
+/* ---- all of it together, at random ---- */
+
+#define MODEL_RECORDS 6
+#define MODEL_CHANGES 300
+
+/* What a target may rely on: per record the first deliveries are in order, nothing is missing, and
+ * whatever comes again is followed by all that came after it. */
+static void model_check(const uint32_t *record_of, const uint32_t *got, uint32_t got_count,
+                        uint64_t seed)
+{
+    for (uint32_t record = 0; record < MODEL_RECORDS; record++) {
+        uint32_t newest = 0;
+        uint32_t first = 0;
+        uint32_t last = 0;
+        for (uint32_t n = 1; n <= MODEL_CHANGES; n++) {
+            newest = record_of[n] == record ? n : newest;
+        }
+        for (uint32_t at = 0; at < got_count; at++) {
+            if (record_of[got[at]] != record) {
+                continue;
+            }
+            if (got[at] > first) {
+                for (uint32_t n = first + 1; n < got[at]; n++) {
+                    cr_assert_neq(record_of[n], record, "seed %lu: %u came before %u",
+                                  (unsigned long)seed, got[at], n);
+                }
+                first = got[at];
+            }
+            last = got[at];
+        }
+        cr_assert_eq(first, newest, "seed %lu: record %u has %u of %u", (unsigned long)seed, record,
+                     first, newest);
+        cr_assert_eq(last, newest, "seed %lu: record %u ends with %u", (unsigned long)seed, record,
+                     last);
+    }
+}
+
+static uint64_t model_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005ull + 1442695040888963407ull;
+    return *state >> 33;
+}
+
+/* Ends some of the open calls in some way; notes what was taken. */
+static uint32_t model_answer(uint64_t *random, bool well, uint32_t *got, uint32_t got_count)
+{
+    static const uint32_t statuses[] = {200, 204, 500, 404, 429, 503};
+    for (uint32_t index = 0; index < yard->count; index++) {
+        const struct yard_call *started = &yard->started[index];
+        if (started->call == NULL || (!well && model_random(random) % 2 == 0)) {
+            continue;
+        }
+        uint32_t status = well ? 200 : statuses[model_random(random) % 6];
+        if (!well && model_random(random) % 8 == 0) {
+            yard_fail(yard, index, CALL_UNREACHABLE + model_random(random) % 3);
+            continue;
+        }
+        if (status < 300) {
+            uint32_t n = 0;
+            const char *at = strstr(started->body, "\"newImage\":");
+            cr_assert_not_null(at);
+            cr_assert_eq(sscanf(strstr(at, "\"n\":"), "\"n\":%u", &n), 1);
+            got[got_count++] = n;
+        }
+        yard_answer(yard, index, status, NULL);
+    }
+    yard_settle(yard);
+    return got_count;
+}
+
+static void model_run(uint64_t seed)
+{
+    static uint32_t record_of[MODEL_CHANGES + 1];
+    static uint32_t got[YARD_CALLS_MAX];
+    const char *rule = "{" TARGET ",\"retry\":{\"first\":\"20ms\",\"max_attempts\":1000,"
+                       "\"max_age\":\"720h\"}}";
+    uint64_t random = seed;
+    uint32_t got_count = 0;
+    memset(record_of, 0xFF, sizeof(record_of));
+    yard_rule(yard, "r", rule);
+    for (uint32_t n = 1; n <= MODEL_CHANGES; n++) {
+        char id[16];
+        char json[32];
+        record_of[n] = (uint32_t)(model_random(&random) % MODEL_RECORDS);
+        snprintf(id, sizeof(id), "%u", record_of[n]);
+        snprintf(json, sizeof(json), "{\"n\":%u}", n);
+        yard_put(yard, id, json);
+        got_count = model_answer(&random, false, got, got_count);
+        uint64_t event = model_random(&random) % 40;
+        if (event < 3) {
+            /* Calls are lost with the process: what they were about was not taken. */
+            yard_restart(yard, event == 0);
+        } else if (event < 6) {
+            yard_wait_ms(yard, model_random(&random) % 500);
+        } else if (event == 6) {
+            yard_rule(yard, "r", rule);
+        }
+    }
+    for (int i = 0; i < 2000 && yard_state(yard, "r").parked + yard_state(yard, "r").waiting > 0;
+         i++) {
+        got_count = model_answer(&random, true, got, got_count);
+        yard_wait_ms(yard, 1000000);
+    }
+    cr_assert_eq(yard_state(yard, "r").parked, 0);
+    cr_assert_eq(yard_records(yard, COLLECTION_PARKED), 0);
+    cr_assert_eq(yard_records(yard, COLLECTION_DEAD_LETTERS), 0);
+    model_check(record_of, got, got_count, seed);
+}
+
+Test(webhooks, nothing_is_lost_or_out_of_order_whatever_happens, .timeout = 120)
+{
+    const char *given = getenv("FRESHET_SEED");
+    uint64_t seed = given == NULL ? 1 : strtoull(given, NULL, 10);
+    for (uint64_t run = 0; run < (given == NULL ? 8 : 1); run++) {
+        if (run > 0) {
+            yard_end(yard);
+            yard_begin(yard);
+        }
+        model_run(seed + run);
+    }
 }
