@@ -1,34 +1,10 @@
 /*
- * Consumers and rules as net/rest sees them, empty: its unit tests end before them, and integration
- * tests drive the real ones.
+ * Rules as net/rest sees them, empty: its unit tests end before them, and integration tests drive
+ * the real ones.
  */
-#include "engine/stream/consumers.h"
+#include "engine/shard/engine.h"
 #include "net/webhook/webhooks.h"
 #include "protocol/base/assert.h"
-
-bool consumer_name_valid(struct bytes name)
-{
-    return name.size > 0;
-}
-
-uint64_t consumers_lease_ns(const struct consumers *consumers)
-{
-    (void)consumers;
-    return CONSUMER_LEASE_NS;
-}
-
-uint64_t consumers_renew_ns(const struct consumers *consumers)
-{
-    (void)consumers;
-    return UINT64_MAX;
-}
-
-void consumers_submit(struct consumers *consumers, struct consumer_request *request)
-{
-    (void)consumers;
-    (void)request;
-    UNREACHABLE();
-}
 
 struct mailbox *engine_thread_mailbox(struct engine_thread *thread)
 {
