@@ -399,7 +399,7 @@ static bool rows_write(const struct rest *rest, struct bytes page, struct bytes 
     struct document_cursor cursor;
     struct bytes row;
     bool more = true;
-    if (document.failed || json_to_document(page, &document, NULL) != STATUS_OK ||
+    if (document.failed || json_rendered_to_document(page, &document) != STATUS_OK ||
         !document_cursor_open(writer_bytes(&document), &cursor)) {
         free(document.data);
         json_out->failed = true;

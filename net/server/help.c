@@ -47,10 +47,11 @@ void help_serve(FILE *out)
     for (size_t i = 0; i < SETTING_COUNT_ALL; i++) {
         setting_print(out, settings_at(i));
     }
-    fputs("\n"
-          "Collections are in the file only, rules may be; freshet.example.yaml shows all there is.\n"
-          "Without any collections, pets and products are served.\n",
-          out);
+    fputs(
+        "\n"
+        "Collections are in the file only, rules may be; freshet.example.yaml shows all there is.\n"
+        "Without any collections, pets and products are served.\n",
+        out);
 }
 
 void help_check(FILE *out)

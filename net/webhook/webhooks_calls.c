@@ -457,7 +457,7 @@ static enum status change_take(struct item *item, struct bytes json)
     }
     struct writer document = writer_of(memory, room);
     struct bytes change;
-    enum status status = json_to_document(json, &document, NULL);
+    enum status status = json_rendered_to_document(json, &document);
     if (status == STATUS_OK &&
         !document_find(writer_bytes(&document), BYTES_LITERAL("change"), &change)) {
         status = STATUS_DAMAGED;

@@ -151,7 +151,7 @@ static enum status rows_take(struct walk *walk, struct bytes page)
     }
     struct writer document = writer_of(memory, room);
     struct document_cursor cursor;
-    enum status status = json_to_document(page, &document, NULL);
+    enum status status = json_rendered_to_document(page, &document);
     if (status == STATUS_OK && !document_cursor_open(writer_bytes(&document), &cursor)) {
         status = STATUS_DAMAGED;
     }

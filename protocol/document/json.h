@@ -45,6 +45,9 @@ struct json_error {
 MUST_USE enum status json_to_document(struct bytes json, struct writer *document_out,
                                       struct json_error *error_out);
 
+/* The same of a text that document_to_json made, which may nest as deep as that does. */
+MUST_USE enum status json_rendered_to_document(struct bytes json, struct writer *document_out);
+
 /*
  * The document as compact JSON: no white space, members in their order, strings escaped only where
  * they must be; up to DOCUMENT_RENDER_DEPTH_MAX levels. DAMAGED when the bytes are no such

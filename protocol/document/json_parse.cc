@@ -47,7 +47,7 @@ namespace
 /* Offsets in the output must fit 32 bits, at the three bytes a byte of JSON can become. */
 constexpr size_t JSON_BYTES_MAX = size_t{1} << 30;
 /* RapidJSON's stack: two words for each open container, and the longest token with its NUL. */
-constexpr size_t STACK_FIXED_BYTES = (DOCUMENT_DEPTH_MAX + 1) * 2 * sizeof(unsigned) + 64;
+constexpr size_t STACK_FIXED_BYTES = (DOCUMENT_RENDER_DEPTH_MAX + 1) * 2 * sizeof(unsigned) + 64;
 constexpr size_t STACK_LOCAL_BYTES = 8192;
 /*
  * Containers begin with a head of one byte, and what they hold is moved when it needs a longer one.
@@ -256,9 +256,10 @@ class Handler
   public:
     typedef char Ch;
 
-    Handler(const TextStream &stream, struct writer *out, bool has_escapes, bool is_compact)
+    Handler(const TextStream &stream, struct writer *out, size_t depth_max, bool has_escapes,
+            bool is_compact)
         : status(STATUS_OK), offset(0), reason(""), stream_(stream), out_(out), start_(out->size),
-          depth_(0), has_escapes_(has_escapes), is_compact_(is_compact)
+          depth_(0), depth_max_(depth_max), has_escapes_(has_escapes), is_compact_(is_compact)
     {
         members_init(&names_);
     }
@@ -446,7 +447,7 @@ class Handler
 
     bool open()
     {
-        if (RAPIDJSON_UNLIKELY(depth_ == DOCUMENT_DEPTH_MAX)) {
+        if (RAPIDJSON_UNLIKELY(depth_ == depth_max_)) {
             return fail(STATUS_INVALID, "objects and arrays are nested more than 128 deep");
         }
         frames_[depth_++] = Frame{out_->size, names_.count};
@@ -480,11 +481,12 @@ class Handler
     struct writer *out_;
     size_t start_; /* the writer's size when we began */
     size_t depth_;
+    const size_t depth_max_;
     bool has_escapes_;
     bool is_compact_;
     struct members
         names_; /* of all open objects; value_offset is the place of the name in the text */
-    Frame frames_[DOCUMENT_DEPTH_MAX];
+    Frame frames_[DOCUMENT_RENDER_DEPTH_MAX];
 };
 
 /* RapidJSON's reasons in our words. */
@@ -553,15 +555,15 @@ enum status refuse(struct bytes json, enum status status, size_t offset, const c
     return status;
 }
 
-enum status parse(struct bytes json, struct writer *out, void *block, size_t block_size,
-                  struct json_error *error_out)
+enum status parse(struct bytes json, size_t depth_max, struct writer *out, void *block,
+                  size_t block_size, struct json_error *error_out)
 {
     const char *text = reinterpret_cast<const char *>(json.data);
     TextStream stream{text, text + json.size, text};
     bool has_escapes = memchr(text, '\\', json.size) != nullptr;
     BlockAllocator allocator(block, block_size);
     rapidjson::GenericReader<RunUtf8, RunUtf8, BlockAllocator> reader(&allocator, block_size);
-    Handler handler(stream, out, has_escapes, json.size <= COMPACT_BYTES_MAX);
+    Handler handler(stream, out, depth_max, has_escapes, json.size <= COMPACT_BYTES_MAX);
 
     rapidjson::ParseResult result = reader.Parse<PARSE_FLAGS>(stream, handler);
     if (RAPIDJSON_UNLIKELY(handler.status != STATUS_OK)) {
@@ -578,10 +580,8 @@ enum status parse(struct bytes json, struct writer *out, void *block, size_t blo
     return STATUS_OK;
 }
 
-} // namespace
-
-extern "C" enum status json_to_document(struct bytes json, struct writer *document_out,
-                                        struct json_error *error_out)
+enum status parse_within(struct bytes json, size_t depth_max, struct writer *document_out,
+                         struct json_error *error_out)
 {
     if (json.size == 0) {
         return refuse(json, STATUS_INVALID, 0, "there is no value", error_out);
@@ -592,13 +592,26 @@ extern "C" enum status json_to_document(struct bytes json, struct writer *docume
     size_t block_size = json.size + STACK_FIXED_BYTES;
     if (block_size <= STACK_LOCAL_BYTES) {
         alignas(16) char block[STACK_LOCAL_BYTES];
-        return parse(json, document_out, block, sizeof(block), error_out);
+        return parse(json, depth_max, document_out, block, sizeof(block), error_out);
     }
     void *block = malloc(block_size);
     if (block == nullptr) {
         return refuse(json, STATUS_NO_MEMORY, 0, "out of memory", error_out);
     }
-    enum status status = parse(json, document_out, block, block_size, error_out);
+    enum status status = parse(json, depth_max, document_out, block, block_size, error_out);
     free(block);
     return status;
+}
+
+} // namespace
+
+extern "C" enum status json_to_document(struct bytes json, struct writer *document_out,
+                                        struct json_error *error_out)
+{
+    return parse_within(json, DOCUMENT_DEPTH_MAX, document_out, error_out);
+}
+
+extern "C" enum status json_rendered_to_document(struct bytes json, struct writer *document_out)
+{
+    return parse_within(json, DOCUMENT_RENDER_DEPTH_MAX, document_out, nullptr);
 }

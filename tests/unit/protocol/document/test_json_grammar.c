@@ -374,6 +374,13 @@ Test(json_grammar, one_hundred_and_twenty_eight_levels_are_taken_and_one_more_is
         struct json_error error;
         struct bytes deeper = nested(DOCUMENT_DEPTH_MAX + 1, OPEN[kind], "1", CLOSE[kind]);
         cr_expect_eq(json_to_document(deeper, &writer, &error), STATUS_INVALID);
+        writer = new_writer(10000);
+        struct bytes ours = nested(DOCUMENT_RENDER_DEPTH_MAX, OPEN[kind], "1", CLOSE[kind]);
+        cr_expect_eq(json_rendered_to_document(ours, &writer), STATUS_OK);
+        cr_expect_eq(strlen(json_of(writer_bytes(&writer))), ours.size);
+        writer = new_writer(10000);
+        struct bytes nobodys = nested(DOCUMENT_RENDER_DEPTH_MAX + 1, OPEN[kind], "1", CLOSE[kind]);
+        cr_expect_eq(json_rendered_to_document(nobodys, &writer), STATUS_INVALID);
         struct bytes deepest = nested(1000000, OPEN[kind], "1", CLOSE[kind]);
         cr_expect_eq(json_to_document(deepest, &writer, &error), STATUS_INVALID);
         struct bytes open = nested(1000000, OPEN[kind], "", "");
