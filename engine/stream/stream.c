@@ -70,6 +70,7 @@ void stream_destroy(struct stream **stream_at)
     }
     ASSERT(stream->count == 0);
     ASSERT(stream_idle(stream));
+    engine_thread_follow(stream->options.engine_thread, UINT64_MAX);
     stream_reads_deinit(stream);
     stream_look_deinit(stream);
     matcher_destroy(&stream->matcher);
@@ -346,6 +347,12 @@ static void subscription_init(struct stream *stream, const struct subscription_o
     }
 }
 
+/* Somebody waits for the next step: the thread, which may have had this turn's, does not sleep. */
+static void step_is_wanted(const struct stream *stream)
+{
+    engine_thread_follow(stream->options.engine_thread, 0);
+}
+
 enum status stream_subscribe(struct stream *stream, const struct subscription_options *options,
                              struct subscription *subscription)
 {
@@ -376,6 +383,7 @@ enum status stream_subscribe(struct stream *stream, const struct subscription_op
     stream->count++;
     stream_count_add(&stream->statistics.subscriptions, 1);
     state_set(subscription, SUBSCRIPTION_STARTING, &stream->starting);
+    step_is_wanted(stream);
     return STATUS_OK;
 }
 
@@ -388,6 +396,7 @@ void subscription_resume(struct subscription *subscription)
     stuck_leave(subscription);
     stream_lags(subscription, false);
     wheel_add(subscription);
+    step_is_wanted(subscription->stream);
 }
 
 void subscription_close(struct subscription *subscription)

@@ -162,7 +162,7 @@ MUST_USE enum status stream_subscribe(struct stream *stream,
                                       const struct subscription_options *options,
                                       struct subscription *subscription_out);
 /* There is room again. Any time but within deliver; what was refused comes again in the next
- * stream_step. */
+ * stream_step, before which the thread does not sleep (engine_thread_sleep_begin). */
 void subscription_resume(struct subscription *subscription);
 /* Nothing more is delivered; destroys its pattern. Any state; any time but within deliver. */
 void subscription_close(struct subscription *subscription);

@@ -280,6 +280,27 @@ Test(stream, costs_nothing_while_it_is_stuck)
     engine_thread_sleep_end(engine_thread_at(scene.world.engine, 0));
 }
 
+Test(stream, keeps_its_thread_awake_for_who_waits_for_a_step)
+{
+    struct engine_thread *thread = engine_thread_at(scene.world.engine, 0);
+    scene_put(&scene, "rex", "{}");
+    scene_settle(&scene);
+    cr_assert(engine_thread_sleep_begin(thread));
+    engine_thread_sleep_end(thread);
+    cr_assert_eq(SUBSCRIBE(&a, .from = SUBSCRIBE_EARLIEST), STATUS_OK);
+    cr_assert_not(engine_thread_sleep_begin(thread), "it has just come");
+    a.room = 0;
+    scene_settle(&scene);
+    expect_state(&a, SUBSCRIPTION_STUCK);
+    cr_assert(engine_thread_sleep_begin(thread));
+    engine_thread_sleep_end(thread);
+    subscription_resume(&a.subscription);
+    cr_assert_not(engine_thread_sleep_begin(thread), "it has room again");
+    a.room = 1;
+    scene_settle(&scene);
+    listener_expect(&a, 0, "INSERT rex 1");
+}
+
 Test(stream, follows_while_somebody_listens)
 {
     struct engine_thread *thread = engine_thread_at(scene.world.engine, 0);
