@@ -253,7 +253,7 @@ class Operations(support.ServerTest):
         self.assertIn("/{collection}/{id}", answer.json["paths"])
 
     def test_nothing_else_is_there(self):
-        for path in ("/", "/cats", "/cats/1", "/changes", "/pets/1/2", "/pets/a/", "//pets", "/PETS"):
+        for path in ("/", "/cats", "/cats/1", "/change", "/pets/1/2", "/pets/a/", "//pets", "/PETS"):
             self.problem(self.request("GET", path), 404)
         for path in ("/pets/", "/products/"):
             self.problem(self.request("GET", path), 400, "id is required")
