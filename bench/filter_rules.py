@@ -26,6 +26,7 @@ SYLLABLES = ["ka", "lo", "mi", "ra", "te", "su", "no", "vi", "pe", "do"]
 def word(number):
     """One of WORDS words, none of which begins another."""
     text = ""
+    number = number * 7919 % 10000
     for _ in range(4):
         text += SYLLABLES[number % 10]
         number //= 10
