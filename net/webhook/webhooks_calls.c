@@ -556,10 +556,18 @@ static void item_start(struct item *item)
 
 /* ---- who may start ---- */
 
+/* While its dead letters come back it starts no call, so that of one record the oldest goes
+ * first. */
+static bool is_redriven(const struct runner *runner)
+{
+    const struct webhooks *webhooks = runner->webhooks;
+    return webhooks->redrive != NULL && webhooks->redrive_walk.context == runner;
+}
+
 static bool runner_runs(const struct runner *runner)
 {
     return runner->rule != NULL && runner->status == WEBHOOKS_RULE_ACTIVE && !runner->is_removing &&
-           !runner->webhooks->draining;
+           !is_redriven(runner) && !runner->webhooks->draining;
 }
 
 /* When it may start a call, if a slot is free: 0: now. */
