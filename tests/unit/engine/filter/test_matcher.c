@@ -284,6 +284,37 @@ Test(matcher, thousands_of_networks_come_and_go)
     churn(block_pattern, block_event, "networks");
 }
 
+/* Around the sizes by which pieces of text are told apart. */
+Test(matcher, pieces_of_any_size_are_found)
+{
+    static const char *const FORMATS[] = {
+        "{\"p\":[{\"prefix\":\"%s\"}]}", "{\"p\":[{\"suffix\":\"%s\"}]}",
+        "{\"p\":[{\"wildcard\":\"%s*x\"}]}", "{\"p\":[{\"wildcard\":\"x*%s\"}]}",
+        "{\"p\":[{\"wildcard\":\"x*%s*x\"}]}"};
+    for (size_t format = 0; format < sizeof(FORMATS) / sizeof(FORMATS[0]); format++) {
+        for (size_t size = 1; size <= 70; size++) {
+            struct matcher *matcher = new_matcher();
+            struct entry entry = {0};
+            char word[80] = {0};
+            char pattern[160];
+            char event[300];
+            memset(word, 'a', size);
+            word[size / 2] = 'b';
+            (void)snprintf(pattern, sizeof(pattern), FORMATS[format], word);
+            add(matcher, &entry, pattern);
+            (void)snprintf(event, sizeof(event), "{\"p\":[\"%sx\",\"x%s\",\"x%sx\"]}", word, word,
+                           word);
+            cr_expect_eq(count_of(matcher, document_of(event)), 1, "%s %s", pattern, event);
+            word[size / 2] = 'c';
+            (void)snprintf(event, sizeof(event), "{\"p\":[\"%sx\",\"x%s\",\"x%sx\"]}", word, word,
+                           word);
+            cr_expect_eq(count_of(matcher, document_of(event)), 0, "%s %s", pattern, event);
+            drop(matcher, &entry);
+            matcher_destroy(&matcher);
+        }
+    }
+}
+
 Test(matcher, an_event_with_a_large_array_is_judged_whole)
 {
     struct matcher *matcher = new_matcher();
