@@ -13,8 +13,8 @@
 #define VALUES_KEPT 4096
 /* With so many postings a condition is judged before their guards, not behind them. */
 #define JUDGED_FIRST 4
-/* Candidates between asking for memory and reading it. */
-#define AHEAD 4
+/* So many reads of memory are under way together. */
+#define BATCH 24
 
 static_assert(sizeof(struct posting) == 32, "two postings in a cache line");
 
@@ -504,22 +504,19 @@ static void take_candidates(struct matcher *matcher, struct postings *postings)
             (posting->condition == NONE || judge(matcher, posting->condition) != JUDGED_NO)) {
             ASSERT(matcher->candidate_count < matcher->candidate_capacity);
             matcher->candidates[matcher->candidate_count++] = posting->alternative;
+            __builtin_prefetch(alternative_at(matcher, posting->alternative));
         }
     }
 }
 
 /*
- * With many patterns each step from one item to the next is a miss of the cache. All candidates are
- * known by then, so what a step will need is asked for a few candidates ahead.
+ * With many patterns each step from one item to the next is a miss of the cache. What a batch of
+ * candidates will need is asked for all at once, step by step, so that the misses overlap.
  */
-static void ask_ahead(const struct matcher *matcher, uint32_t index)
+static void confirm_batch(struct matcher *matcher, const uint32_t *candidates, uint32_t count)
 {
-    if (index + 3 * AHEAD < matcher->candidate_count) {
-        __builtin_prefetch(alternative_at(matcher, matcher->candidates[index + 3 * AHEAD]));
-    }
-    if (index + 2 * AHEAD < matcher->candidate_count) {
-        struct posted_alternative *alternative =
-            alternative_at(matcher, matcher->candidates[index + 2 * AHEAD]);
+    for (uint32_t index = 0; index < count; index++) {
+        struct posted_alternative *alternative = alternative_at(matcher, candidates[index]);
         const uint32_t *conditions = conditions_of(alternative);
         __builtin_prefetch(rule_at(matcher, alternative->rule));
         for (uint32_t at = 0; at < alternative->condition_count && at < ALTERNATIVE_FEW; at++) {
@@ -527,27 +524,37 @@ static void ask_ahead(const struct matcher *matcher, uint32_t index)
             __builtin_prefetch(&condition_at(matcher, conditions[at])->tests);
         }
     }
-    if (index + AHEAD < matcher->candidate_count) {
-        struct posted_alternative *alternative =
-            alternative_at(matcher, matcher->candidates[index + AHEAD]);
+    for (uint32_t index = 0; index < count; index++) {
+        struct posted_alternative *alternative = alternative_at(matcher, candidates[index]);
         const uint32_t *conditions = conditions_of(alternative);
         for (uint32_t at = 0; at < alternative->condition_count && at < ALTERNATIVE_FEW; at++) {
             const struct shared_condition *condition = condition_at(matcher, conditions[at]);
             if (condition->memo >> 2 != matcher->epoch) {
                 __builtin_prefetch(condition->tests);
+                __builtin_prefetch(condition->tests + 1);
             }
         }
     }
+    for (uint32_t index = 0; index < count; index++) {
+        confirm(matcher, candidates[index]);
+    }
+}
+
+static void ask_for_condition(const struct matcher *matcher, uint32_t id)
+{
+    const struct shared_condition *condition = condition_at(matcher, id);
+    __builtin_prefetch(condition);
+    __builtin_prefetch(&condition->postings.more);
 }
 
 static void judge_fired(struct matcher *matcher)
 {
+    for (uint32_t index = 0; index < matcher->fired_count && index < BATCH; index++) {
+        ask_for_condition(matcher, matcher->fired[index]);
+    }
     for (uint32_t index = 0; index < matcher->fired_count; index++) {
-        if (index + AHEAD < matcher->fired_count) {
-            const struct shared_condition *next =
-                condition_at(matcher, matcher->fired[index + AHEAD]);
-            __builtin_prefetch(next);
-            __builtin_prefetch(&next->postings.more);
+        if (index + BATCH < matcher->fired_count) {
+            ask_for_condition(matcher, matcher->fired[index + BATCH]);
         }
         uint32_t id = matcher->fired[index];
         struct postings *postings = &condition_at(matcher, id)->postings;
@@ -556,9 +563,9 @@ static void judge_fired(struct matcher *matcher)
         }
     }
     take_candidates(matcher, &matcher->always);
-    for (uint32_t index = 0; index < matcher->candidate_count; index++) {
-        ask_ahead(matcher, index);
-        confirm(matcher, matcher->candidates[index]);
+    for (uint32_t from = 0; from < matcher->candidate_count; from += BATCH) {
+        uint32_t left = matcher->candidate_count - from;
+        confirm_batch(matcher, matcher->candidates + from, left < BATCH ? left : BATCH);
     }
 }
 
@@ -585,8 +592,10 @@ size_t matcher_match(struct matcher *matcher, struct bytes event, void *const **
     matcher->candidate_count = 0;
     matcher->user_count = 0;
     next_epoch(matcher);
+    matcher->probe_count = 0;
     if (matcher->rule_count > 0) {
         walk(matcher, event);
+        index_flush(matcher);
     }
     if (matcher->is_unwalkable) {
         match_each(matcher);

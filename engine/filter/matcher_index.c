@@ -371,10 +371,9 @@ bool index_add(struct matcher *matcher, uint32_t condition_id)
 
 /* ---- probes ---- */
 
-static inline void probe_hash(struct matcher *matcher, uint64_t hash)
+/* Fires the conditions of a chain that were hooked by this hash. */
+static void fire_chain(struct matcher *matcher, uint32_t id, uint64_t hash)
 {
-    const struct bucket *bucket = &matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask];
-    uint32_t id = (bucket->present & bucket_bit(hash)) == 0 ? NONE : bucket->first;
     while (id != NONE) {
         const struct hook *hook = hook_at(matcher, id);
         if (hook->hash == hash) {
@@ -382,6 +381,35 @@ static inline void probe_hash(struct matcher *matcher, uint64_t hash)
         }
         id = hook->chain_next;
     }
+}
+
+void index_flush(struct matcher *matcher)
+{
+    uint32_t firsts[PROBES_MAX];
+    uint32_t found = 0;
+    for (uint32_t index = 0; index < matcher->probe_count; index++) {
+        uint64_t hash = matcher->probes[index];
+        const struct bucket *bucket =
+            &matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask];
+        if ((bucket->present & bucket_bit(hash)) != 0) {
+            matcher->probes[found] = hash;
+            firsts[found++] = bucket->first;
+            __builtin_prefetch(hook_at(matcher, bucket->first));
+        }
+    }
+    for (uint32_t index = 0; index < found; index++) {
+        fire_chain(matcher, firsts[index], matcher->probes[index]);
+    }
+    matcher->probe_count = 0;
+}
+
+static inline void probe_hash(struct matcher *matcher, uint64_t hash)
+{
+    if (matcher->probe_count == PROBES_MAX) {
+        index_flush(matcher);
+    }
+    matcher->probes[matcher->probe_count++] = hash;
+    __builtin_prefetch(&matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask]);
 }
 
 static void probe_affixes(struct matcher *matcher, const struct field_index *index, uint32_t field,

@@ -231,6 +231,9 @@ struct seen_value {
     uint32_t next;
 };
 
+/* Looked for together, so that their misses of the cache overlap. */
+#define PROBES_MAX 256
+
 struct matcher {
     struct pool fields;
     struct pool conditions;
@@ -253,6 +256,8 @@ struct matcher {
     bool is_unwalkable; /* no memory: every pattern is judged alone */
     struct slot *slots; /* by field */
     uint32_t slot_capacity;
+    uint64_t probes[PROBES_MAX]; /* hashes to look for among the hooks */
+    uint32_t probe_count;
     uint32_t *fired_epoch; /* by condition: small enough to stay in the cache */
     uint32_t fired_epoch_capacity;
     uint32_t *fired; /* conditions */
@@ -339,8 +344,10 @@ MUST_USE bool buckets_reserve(struct matcher *matcher, struct buckets *buckets, 
 /* All tests of a condition, or none. */
 MUST_USE bool index_add(struct matcher *matcher, uint32_t condition);
 void index_remove(struct matcher *matcher, uint32_t condition);
-/* Fires the conditions of which value seems to pass a test: what a hook is found by is a hash, or a
- * part of the test. */
+/* What probes have been gathered is looked for. */
+void index_flush(struct matcher *matcher);
+/* Fires, or gathers as probes, the conditions of which value seems to pass a test: what a hook is
+ * found by is a hash, or a part of the test. */
 void index_probe(struct matcher *matcher, const struct field_index *index, uint32_t field,
                  const struct value *value, uint64_t hash);
 
