@@ -203,8 +203,10 @@ static void on_draining(void *context, struct http_exchange *exchange)
     changes_finish(changes);
 }
 
-static const struct http_stream_events stream_events = {
+static const struct http_stream_events page_events = {
     .writable = on_writable, .closed = on_closed, .draining = on_draining};
+static const struct http_stream_events sse_events = {
+    .is_endless = true, .writable = on_writable, .closed = on_closed, .draining = on_draining};
 
 /* ---- of the stream ---- */
 
@@ -253,7 +255,9 @@ static bool head_send(struct changes *changes)
     writer_put(&head, BYTES_LITERAL("Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n"));
     head_end(exchange, rest_state_of(exchange)->expose, &head);
     ASSERT(!head.failed);
-    return http_stream_begin(exchange, writer_bytes(&head), 200, &stream_events, changes);
+    const struct http_stream_events *events =
+        changes->format == &changes_format_sse ? &sse_events : &page_events;
+    return http_stream_begin(exchange, writer_bytes(&head), 200, events, changes);
 }
 
 /* Its place is known, or there is none: says so. It may be over then. */
@@ -485,8 +489,9 @@ static void waits_run(struct rest *rest)
 /* Its last words, and its end, as soon as there is room for them. */
 static void ending_run(struct changes *changes)
 {
-    /* Where it stands, unless a delivery that it took has said so and another waits. */
-    if (changes->subscribed && !changes->blocked) {
+    /* Where it stands. A page knows that from the last delivery that it took, if another waits. */
+    bool is_page = changes->format == &changes_format_page;
+    if (changes->subscribed && !(is_page && changes->blocked)) {
         subscription_token(&changes->subscription, &changes->token);
     }
     subscription_end(changes);
