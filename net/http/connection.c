@@ -113,7 +113,7 @@ void connection_expire(struct http_connection *connection)
 {
     struct http_statistics *statistics = &connection->server->statistics;
     enum timer_kind kind = connection->timer_kind;
-    if (connection->sending && connection->send_deadline_ns <= connection->server->now_ns) {
+    if (timer_send_ns(connection) <= connection->server->now_ns) {
         count_add(&statistics->timeouts_send, 1);
         connection_abort(connection);
         return;

@@ -166,12 +166,14 @@ struct http_connection {
     bool over;         /* over connections_max */
     bool changing;     /* the exchanges are of methods that are not safe; else all of safe ones */
     bool awaits_turn;  /* the next request is of the other kind: it waits until they are done */
+    bool limited;      /* its socket is that of a stream, also when the stream has ended */
     uint8_t blank_lines;
     uint32_t exchange_count;
     uint32_t stream_count;     /* of the exchanges */
     struct queue exchanges;    /* in the order of their requests */
     uint64_t deadline_ns;      /* of timer_kind */
     uint64_t send_deadline_ns; /* while sending */
+    uint64_t cut_ns;           /* of one with a stream when the server drained; 0: none */
     uint64_t wheel_tick;
     struct input *input; /* NULL: none */
     struct chunk *output_first;
@@ -329,7 +331,7 @@ static inline bool exchange_is_first(const struct exchange *exchange)
 MUST_USE enum status stream_start(struct exchange *exchange);
 /* The connection goes; `closed` runs later. */
 void stream_detach(struct exchange *exchange);
-/* Says so if the connection's stream has room again. */
+/* Says so if the connection's stream has room again; ends an endless one whose client has gone. */
 void stream_settle(struct http_connection *connection);
 /* The events that wait: of the drain, and of connections that are gone. */
 void streams_run(struct http_server *server);
@@ -360,10 +362,12 @@ void output_drop(struct http_connection *connection);
 /* ---- timer.c ---- */
 
 void wheel_init(struct wheel *wheel);
-/* The connection is looked at when its deadlines (now min(deadline_ns, send_deadline_ns)) are
- * reached, not before. */
+/* The connection is looked at when the first of its deadlines (deadline_ns, send_deadline_ns,
+ * cut_ns) is reached, not before. */
 void timer_set(struct http_connection *connection);
 void timer_clear(struct http_connection *connection);
+/* When a client must have taken what it is sent, or is cut; UINT64_MAX: it has all the time. */
+uint64_t timer_send_ns(const struct http_connection *connection);
 void wheel_run(struct http_server *server);
 uint64_t wheel_next_ns(const struct http_server *server);
 

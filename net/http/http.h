@@ -229,7 +229,7 @@ bool http_has_memory(const struct http_exchange *exchange, size_t size);
  *
  * Order:   a stream behind an answer that is not given yet has no room until that one is. Requests
  *          that come behind it wait until it ends. A client that has shut its side is still sent
- *          to.
+ *          to, unless the stream is endless.
  * Bounds:  what was written and not yet sent is at most HTTP_STREAM_ROOM_BYTES, and only
  *          HTTP_STREAM_ROOM_LEAST while all streams of the thread hold HTTP_STREAMS_BYTES; one
  *          larger piece is taken when nothing is unsent. So a client that does not read costs its
@@ -243,14 +243,20 @@ bool http_has_memory(const struct http_exchange *exchange, size_t size);
 #define HTTP_STREAM_ROOM_BYTES (64u << 10)
 #define HTTP_STREAM_ROOM_LEAST (4u << 10)
 #define HTTP_STREAMS_BYTES     (32u << 20)
+/* For the last words of a stream when the server drains, and for its client to take them. */
+#define HTTP_STREAM_DRAIN_NS 1000000000ull
 
 struct http_stream_events {
+    /* It ends only when somebody goes: a client that has shut its side has gone, then. To wait for
+     * the next write to find that out would keep the connection of whoever left a quiet stream. */
+    bool is_endless;
     /* There is room again after http_stream_write was refused. */
     void (*writable)(void *context, struct http_exchange *exchange);
     /* The client is gone: the exchange must not be touched after this returns. Until then it may
      * be written to, in vain, or ended, which this event then does not follow. */
     void (*closed)(void *context, struct http_exchange *exchange);
-    /* The server drains: say the last word and end it, soon. */
+    /* The server drains: say the last word and end it. The connection is cut after
+     * HTTP_STREAM_DRAIN_NS, because one that does not read would keep the server from its end. */
     void (*draining)(void *context, struct http_exchange *exchange);
 };
 

@@ -86,7 +86,10 @@ bool http_stream_begin(struct http_exchange *public, struct bytes head, uint16_t
     connection->stream_count++;
     connection->send_deadline_ns = UINT64_MAX;
     count_add(&server->statistics.streams_open, 1);
-    server->transport->limit(connection);
+    if (!connection->limited) {
+        connection->limited = true;
+        server->transport->limit(connection);
+    }
     return true;
 }
 
@@ -225,14 +228,31 @@ bool http_stream_write(struct http_exchange *public, struct bytes bytes)
 
 /* ---- events ---- */
 
+/* What was written before is still offered, and the connection closed behind it. */
+static void client_gone(struct http_connection *connection)
+{
+    ASSERT(connection->ended && connection->stream_count > 0);
+    connection->phase = PHASE_LAST;
+    exchanges_detach(connection);
+    ASSERT(connection->stream_count == 0);
+    send_deadline_set(connection);
+}
+
 void stream_settle(struct http_connection *connection)
 {
     if (connection->stream_count == 0 || connection->phase == PHASE_CLOSING) {
         return;
     }
     struct exchange *exchange = CONTAINER_OF(connection->exchanges.first, struct exchange, order);
+    if (!exchange->streaming) {
+        return;
+    }
+    if (connection->ended && exchange->events->is_endless) {
+        client_gone(connection);
+        return;
+    }
     /* Half of it at least, so that it is not a piece a turn. */
-    if (!exchange->streaming || exchange->wanted == 0 || !has_room(exchange, exchange->wanted) ||
+    if (exchange->wanted == 0 || !has_room(exchange, exchange->wanted) ||
         connection->unsent_bytes > HTTP_STREAM_ROOM_BYTES / 2) {
         return;
     }
@@ -272,6 +292,11 @@ static void drain_run(struct http_server *server)
 {
     for (struct link *link = server->streams.next; link != &server->streams; link = link->next) {
         struct exchange *exchange = CONTAINER_OF(link, struct exchange, stream);
+        struct http_connection *connection = exchange->connection;
+        if (exchange->started && connection->cut_ns == 0) {
+            connection->cut_ns = server->now_ns + HTTP_STREAM_DRAIN_NS;
+            connection_touch(connection);
+        }
         if (!exchange->told_drain) {
             exchange->told_drain = true;
             server->event_run = true;

@@ -6,6 +6,13 @@
 #include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
+uint64_t timer_send_ns(const struct http_connection *connection)
+{
+    uint64_t send_ns = connection->sending ? connection->send_deadline_ns : UINT64_MAX;
+    bool is_cut = connection->cut_ns != 0 && connection->phase != PHASE_LINGER;
+    return is_cut && connection->cut_ns < send_ns ? connection->cut_ns : send_ns;
+}
+
 static uint64_t deadline_of(const struct http_connection *connection)
 {
     uint64_t deadline_ns =
@@ -13,7 +20,7 @@ static uint64_t deadline_of(const struct http_connection *connection)
     if (connection->phase == PHASE_CLOSING) {
         return UINT64_MAX;
     }
-    uint64_t send_ns = connection->sending ? connection->send_deadline_ns : UINT64_MAX;
+    uint64_t send_ns = timer_send_ns(connection);
     return deadline_ns < send_ns ? deadline_ns : send_ns;
 }
 

@@ -291,11 +291,18 @@ class TestEvents(ChangesTest):
                 pass
         self.assertEqual(data.count(b"HTTP/1.1 200"), 1)
 
-    def test_a_client_that_has_shut_its_side_still_hears(self):
+    def test_a_client_that_has_shut_its_side_has_gone(self):
         stream = self.stream(pattern=self.mine())
         stream.socket.shutdown(socket.SHUT_WR)
-        self.put(self.record(), {"a": 1})
-        self.assertEqual(stream.next().name, "insert")
+        with self.assertRaises(sse.Closed):
+            stream.next(timeout_s=4)  # before there is anything to write to it
+
+    def test_a_page_is_still_sent_to_a_client_that_has_shut_its_side(self):
+        with self.server.connect() as connection:
+            connection.sendall(b"GET /changes?wait=200ms HTTP/1.1\r\nHost: h\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            data = b"".join(iter(lambda: connection.recv(65536), b""))
+        self.assertIn(b'"next":', data)
 
     def test_head_has_the_headers_and_no_body(self):
         answer = self.request("HEAD", "/changes", headers={"Accept": "text/event-stream"})
@@ -591,8 +598,8 @@ class TestLives(unittest.TestCase):
         client.close()
         self.assertEqual(server.stop(), 0)
 
-    def test_a_stuck_client_does_not_hold_up_the_end_beyond_its_time(self):
-        server = self.server(("--shutdown-timeout", "2s"))
+    def test_a_stuck_client_does_not_hold_up_the_end(self):
+        server = self.server()  # whose shutdown_timeout is 10s, of which requests may have most
         stream = sse.Stream(server, "/changes", receive_bytes=4096)
         client = server.client()
         for i in range(100):
@@ -600,7 +607,7 @@ class TestLives(unittest.TestCase):
         client.close()
         began = time.monotonic()
         self.assertEqual(server.stop(), 0)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 5)
         stream.close()
 
     def resume(self, end):

@@ -33,6 +33,7 @@ struct fake {
     size_t send_max; /* of one send; the rest is short; 0: no send completes */
     bool keep;       /* exchanges are kept, not answered */
     enum fake_variant variant;
+    bool endless; /* streams are */
     bool shut;
     bool closed;
     bool stopping;
@@ -168,6 +169,12 @@ static inline void fake_draining(void *context, struct http_exchange *exchange)
 
 static const struct http_stream_events fake_events = {
     .writable = fake_writable, .closed = fake_gone, .draining = fake_draining};
+static const struct http_stream_events fake_endless_events = {
+    .is_endless = true,
+    .writable = fake_writable,
+    .closed = fake_gone,
+    .draining = fake_draining,
+};
 
 static inline bool fake_stream_begin(struct fake *fake, struct http_exchange *exchange)
 {
@@ -177,7 +184,8 @@ static inline bool fake_stream_begin(struct fake *fake, struct http_exchange *ex
     }
     int size = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n%s\r\n",
                         http_closes(exchange) ? "Connection: close\r\n" : "");
-    if (!http_stream_begin(exchange, bytes_of(head, (size_t)size), 200, &fake_events, fake)) {
+    if (!http_stream_begin(exchange, bytes_of(head, (size_t)size), 200,
+                           fake->endless ? &fake_endless_events : &fake_events, fake)) {
         return false;
     }
     ASSERT(fake->stream_count < FAKE_KEPT_MAX);

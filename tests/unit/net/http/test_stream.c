@@ -335,6 +335,50 @@ Test(stream, goes_on_when_the_client_has_shut_its_side)
     fake_close_all(&fake);
 }
 
+Test(stream, an_endless_one_is_closed_when_the_client_has_shut_its_side)
+{
+    struct fake fake = {.endless = true};
+    open_stream(&fake, simple);
+    cr_assert(write_piece(&fake, PIECE_BYTES));
+    fake_end(&fake);
+    fake_run(&fake);
+    cr_assert_eq(fake.gone, 1);
+    cr_assert(fake.closed);
+    fake_close_all(&fake);
+}
+
+Test(stream, an_endless_one_behind_another_answer_lets_that_be_sent_first)
+{
+    struct fake fake = {.keep = true, .variant = FAKE_STREAM, .endless = true};
+    open_default(&fake);
+    char both[128];
+    snprintf(both, sizeof(both), "%s%s", simple, simple);
+    receive_text(&fake, both);
+    fake_answer(&fake, fake.kept[1]);
+    fake_end(&fake);
+    fake_run(&fake);
+    cr_assert_eq(fake.gone, 0);
+    fake.variant = FAKE_COPIED;
+    fake_answer(&fake, fake.kept[0]);
+    fake.kept_count = 0;
+    fake_run(&fake);
+    cr_assert_eq(occurrences(&fake, "path=/a"), 1);
+    cr_assert_eq(fake.gone, 1);
+    cr_assert(fake.closed);
+    fake_close_all(&fake);
+}
+
+Test(stream, a_socket_is_limited_once)
+{
+    struct fake fake = {0};
+    fake_stream_end(&fake, open_stream(&fake, simple));
+    fake_run(&fake);
+    receive_text(&fake, simple);
+    cr_assert_eq(fake.handled, 2);
+    cr_assert_eq(fake.limited, 1);
+    fake_close_all(&fake);
+}
+
 Test(stream, behind_another_answer_it_waits_for_its_turn)
 {
     struct fake fake = {.keep = true, .variant = FAKE_STREAM};
@@ -451,6 +495,69 @@ Test(stream, is_told_once_of_the_drain_and_ends_as_it_likes)
     fake_stream_end(&fake, exchange);
     fake_run(&fake);
     cr_assert_eq(occurrences(&fake, "3\r\nbye\r\n0\r\n\r\n"), 1);
+    fake_end(&fake);
+    fake_run(&fake);
+    cr_assert(http_server_drained(fake.server));
+    fake_close_all(&fake);
+}
+
+/* In fine steps, as the wheel has them. */
+static void advance(struct fake *fake, uint64_t ns)
+{
+    for (uint64_t past = 0; past < ns; past += FAKE_SECOND_NS / 10) {
+        fake_advance(fake, FAKE_SECOND_NS / 10);
+    }
+}
+
+Test(stream, a_client_that_does_not_read_is_cut_soon_after_the_drain)
+{
+    struct fake fake = {0};
+    open_stream(&fake, simple);
+    stop_reading(&fake);
+    (void)fill(&fake, PIECE_BYTES);
+    advance(&fake, 100 * FAKE_SECOND_NS);
+    cr_assert_eq(fake.gone, 0);
+    http_server_drain(fake.server, false);
+    fake_run(&fake);
+    cr_assert_eq(fake.drained, 1);
+    advance(&fake, HTTP_STREAM_DRAIN_NS - FAKE_SECOND_NS / 10);
+    cr_assert_eq(fake.gone, 0);
+    advance(&fake, FAKE_SECOND_NS / 2);
+    cr_assert_eq(fake.gone, 1);
+    fake.send_max = SIZE_MAX;
+    fake_run(&fake);
+    cr_assert(http_server_drained(fake.server));
+    fake_close_all(&fake);
+}
+
+Test(stream, last_words_that_a_client_does_not_take_are_cut_too)
+{
+    struct fake fake = {0};
+    struct http_exchange *exchange = open_stream(&fake, simple);
+    stop_reading(&fake);
+    cr_assert(write_piece(&fake, PIECE_BYTES));
+    http_server_drain(fake.server, false);
+    fake_run(&fake);
+    fake_stream_end(&fake, exchange);
+    fake_run(&fake);
+    advance(&fake, HTTP_STREAM_DRAIN_NS + FAKE_SECOND_NS / 2);
+    cr_assert_eq(fake.connection->phase, PHASE_CLOSING);
+    fake.send_max = SIZE_MAX;
+    fake_run(&fake);
+    cr_assert(http_server_drained(fake.server));
+    fake_close_all(&fake);
+}
+
+Test(stream, a_client_that_takes_its_last_words_in_time_is_not_cut)
+{
+    struct fake fake = {0};
+    struct http_exchange *exchange = open_stream(&fake, simple);
+    http_server_drain(fake.server, false);
+    fake_run(&fake);
+    fake_stream_end(&fake, exchange);
+    fake_run(&fake);
+    advance(&fake, HTTP_STREAM_DRAIN_NS + FAKE_SECOND_NS / 2);
+    cr_assert_eq(fake.connection->phase, PHASE_LINGER);
     fake_end(&fake);
     fake_run(&fake);
     cr_assert(http_server_drained(fake.server));
