@@ -185,6 +185,9 @@ static struct bytes cache_replace(struct shard *shard, const struct write *write
 
 static void write_applied(struct shard *shard, struct write *write)
 {
+    if (write->collection != NULL && write->collection->internal) {
+        follow_applied_internal(shard->engine, write->commit.sequence);
+    }
     if (write->entry.kind == ENTRY_EVENT) {
         atomic_store_explicit(&shard->applied, write->commit.sequence, memory_order_release);
         write_finish(write, BYTES_EMPTY);

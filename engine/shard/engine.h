@@ -114,6 +114,9 @@ uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint6
  * false while more than that is published. UINT64_MAX: it does not follow (the state at first).
  */
 void engine_thread_follow(struct engine_thread *thread, uint64_t seen_sequence);
+/* A follower that looks for records of internal collections alone (a worker without rules) is left
+ * asleep while only others change, but for one time in some hundred. False is the state at first. */
+void engine_thread_follow_internal(struct engine_thread *thread, bool only_internal);
 
 /* Before and after the thread sleeps; begin is false when there is something to do. */
 bool engine_thread_sleep_begin(struct engine_thread *thread);

@@ -18,6 +18,9 @@
  */
 #include "engine/shard/shard_internal.h"
 
+/* So that retention, and what is kept in memory, do not run away from one that is left asleep. */
+#define FOLLOW_BEHIND_MAX 256
+
 /* Returns how many threads follow. */
 static uint32_t pass(struct engine *engine)
 {
@@ -38,6 +41,34 @@ void engine_thread_follow(struct engine_thread *thread, uint64_t seen_sequence)
     }
 }
 
+void engine_thread_follow_internal(struct engine_thread *thread, bool only_internal)
+{
+    atomic_store_explicit(&thread->only_internal, only_internal, memory_order_relaxed);
+}
+
+void follow_applied_internal(struct engine *engine, uint64_t sequence)
+{
+    uint64_t before = atomic_load_explicit(&engine->internal_applied, memory_order_relaxed);
+    while (before < sequence &&
+           !atomic_compare_exchange_weak_explicit(&engine->internal_applied, &before, sequence,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* After pass. An internal entry that is applied and not yet published is news when it is: published
+ * is then beyond what was seen, whatever has moved it on. */
+static bool has_news(const struct engine *engine, const struct engine_thread *thread,
+                     uint64_t published)
+{
+    uint64_t seen = atomic_load_explicit(&thread->seen, memory_order_relaxed);
+    if (seen >= published) {
+        return false;
+    }
+    return !atomic_load_explicit(&thread->only_internal, memory_order_relaxed) ||
+           seen < atomic_load_explicit(&engine->internal_applied, memory_order_relaxed) ||
+           published - seen > FOLLOW_BEHIND_MAX;
+}
+
 void follow_publish(struct engine_thread *thread)
 {
     struct engine *engine = thread->engine;
@@ -49,8 +80,7 @@ void follow_publish(struct engine_thread *thread)
     for (uint32_t i = 0; i < engine_thread_count(engine); i++) {
         struct engine_thread *other = &engine->threads[i];
         /* This thread is awake, and looks again before it sleeps. */
-        if (other != thread &&
-            atomic_load_explicit(&other->seen, memory_order_relaxed) < published &&
+        if (other != thread && has_news(engine, other, published) &&
             mailbox_rouse(&other->mailbox)) {
             thread->bells[i / 64] |= 1ull << (i % 64);
         }
@@ -62,12 +92,11 @@ bool engine_thread_sleep_begin(struct engine_thread *thread)
     if (!mailbox_sleep_begin(&thread->mailbox)) {
         return false;
     }
-    uint64_t seen = atomic_load_explicit(&thread->seen, memory_order_relaxed);
-    if (seen == UINT64_MAX) {
+    if (atomic_load_explicit(&thread->seen, memory_order_relaxed) == UINT64_MAX) {
         return true;
     }
     (void)pass(thread->engine);
-    if (engine_published(thread->engine) > seen) {
+    if (has_news(thread->engine, thread, engine_published(thread->engine))) {
         mailbox_sleep_end(&thread->mailbox);
         return false;
     }

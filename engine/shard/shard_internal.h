@@ -205,7 +205,8 @@ struct engine_thread {
     bool applied; /* something, in this turn */
     /* shared: written by this thread, read by those who publish. UINT64_MAX: does not follow */
     _Atomic uint64_t seen;
-    uint8_t *scratch_document; /* DOCUMENT_BYTES_MAX + defaults */
+    _Atomic bool only_internal; /* the same: it looks for records of internal collections alone */
+    uint8_t *scratch_document;  /* DOCUMENT_BYTES_MAX + defaults */
     uint8_t *scratch_patched;
     uint8_t *scratch_json;  /* RECORD_JSON_BYTES_MAX */
     uint8_t *scratch_state; /* STATE_DOCUMENT_BYTES */
@@ -224,9 +225,11 @@ struct engine {
     struct shard **shards;
     struct engine_thread *threads;
     struct journal *journal;
-    _Atomic uint64_t published;       /* the largest that was ever found; see engine_published */
-    _Atomic uint32_t followers;       /* threads that follow; see follow.c for what more it is */
-    _Atomic uint64_t applied_bytes;   /* of entries, all shards, this run, replay included */
+    _Atomic uint64_t published;     /* the largest that was ever found; see engine_published */
+    _Atomic uint32_t followers;     /* threads that follow; see follow.c for what more it is */
+    _Atomic uint64_t applied_bytes; /* of entries, all shards, this run, replay included */
+    /* of the last entry of an internal collection that was applied in this run; never falls */
+    _Atomic uint64_t internal_applied;
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
     _Atomic bool draining;
     _Atomic bool journal_is_idle; /* as the journal's writer left it after its last step */
@@ -316,6 +319,8 @@ bool flush_idle(const struct shard *shard);
 
 /* At the end of a turn in which something was applied. */
 void follow_publish(struct engine_thread *thread);
+/* Before that. */
+void follow_applied_internal(struct engine *engine, uint64_t sequence);
 
 /* ---- pages.c ---- */
 

@@ -233,6 +233,12 @@ void stream_ends(struct subscription *subscription, enum status status)
     state_set(subscription, SUBSCRIPTION_ENDING, &subscription->stream->ending);
 }
 
+static bool looks_for_users(const struct subscription *subscription)
+{
+    const struct collection *collection = subscription->options.collection;
+    return collection == NULL || !collection->internal;
+}
+
 /* No longer ours, whatever it was doing. */
 static void subscription_leave(struct subscription *subscription)
 {
@@ -251,6 +257,8 @@ static void subscription_leave(struct subscription *subscription)
     pattern_destroy(&subscription->options.pattern);
     ASSERT(stream->count > 0);
     stream->count--;
+    stream->user_count -= looks_for_users(subscription) ? 1 : 0;
+    ASSERT(stream->user_count <= stream->count);
     stream_count_add(&stream->statistics.subscriptions, (uint64_t)-1);
 }
 
@@ -350,6 +358,7 @@ static void subscription_init(struct stream *stream, const struct subscription_o
 /* Somebody waits for the next step: the thread, which may have had this turn's, does not sleep. */
 static void step_is_wanted(const struct stream *stream)
 {
+    engine_thread_follow_internal(stream->options.engine_thread, false);
     engine_thread_follow(stream->options.engine_thread, 0);
 }
 
@@ -381,6 +390,7 @@ enum status stream_subscribe(struct stream *stream, const struct subscription_op
         return status;
     }
     stream->count++;
+    stream->user_count += looks_for_users(subscription) ? 1 : 0;
     stream_count_add(&stream->statistics.subscriptions, 1);
     state_set(subscription, SUBSCRIPTION_STARTING, &stream->starting);
     step_is_wanted(stream);
@@ -475,9 +485,14 @@ static void ending_step(struct stream *stream)
     }
 }
 
+/* A worker without rules is not woken by each write; but one that has a way to go counts on every
+ * move of the published position. */
 static void follow(struct stream *stream)
 {
     bool anyone = stream->count > stream->stuck_count;
+    uint64_t live = atomic_load_explicit(&stream->statistics.live, memory_order_relaxed);
+    engine_thread_follow_internal(stream->options.engine_thread,
+                                  stream->user_count == 0 && live == stream->count);
     engine_thread_follow(stream->options.engine_thread,
                          anyone ? stream->live_next - 1 : UINT64_MAX);
 }

@@ -147,6 +147,7 @@ struct stream {
 
     /* Subscriptions by state. */
     uint32_t count;
+    uint32_t user_count; /* of subscriptions that look for more than internal records */
     uint32_t stuck_count;
     struct link starting;
     struct link live;

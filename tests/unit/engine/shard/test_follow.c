@@ -1,5 +1,6 @@
 /* Threads without shards, followers, and users' own events. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "engine/shard/shard_internal.h"
 #include "engine/store/store_memory.h"
@@ -167,6 +168,48 @@ Test(follow, who_does_not_follow_is_not_rung_and_neither_is_who_has_seen_it)
     cr_assert_eq(run_on(0, REQUEST_PUT, world_pets(&world), "3", "{}"), STATUS_OK);
     cr_assert_eq(rings[CLIENT], 0u);
     cr_assert_eq(atomic_load(&world.engine->followers), 0u);
+    engine_thread_sleep_end(thread(CLIENT));
+}
+
+static void put_many(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char json[32];
+        snprintf(json, sizeof(json), "{\"n\":%u}", i);
+        cr_assert_eq(run_on(0, REQUEST_PUT, world_pets(&world), "1", json), STATUS_OK);
+        request_release(&a.request);
+    }
+}
+
+Test(follow, who_looks_for_the_servers_own_records_alone_is_left_asleep_by_others)
+{
+    struct collection *rules = world_internal(&world, COLLECTION_RULES);
+    engine_thread_follow(thread(CLIENT), published());
+    engine_thread_follow_internal(thread(CLIENT), true);
+    cr_assert(engine_thread_sleep_begin(thread(CLIENT)));
+    put_many(10);
+    cr_assert_eq(rings[CLIENT], 0u);
+    cr_assert_eq(run_on(0, REQUEST_PUT, rules, "r", "{}"), STATUS_OK);
+    cr_assert_eq(rings[CLIENT], 1u);
+    engine_thread_sleep_end(thread(CLIENT));
+    cr_assert_not(engine_thread_sleep_begin(thread(CLIENT)), "it has not looked yet");
+    engine_thread_follow(thread(CLIENT), published());
+    put_many(1);
+    cr_assert(engine_thread_sleep_begin(thread(CLIENT)));
+    engine_thread_sleep_end(thread(CLIENT));
+    engine_thread_follow_internal(thread(CLIENT), false);
+    cr_assert_not(engine_thread_sleep_begin(thread(CLIENT)));
+}
+
+Test(follow, nobody_is_left_asleep_until_it_is_far_behind)
+{
+    engine_thread_follow(thread(CLIENT), published());
+    engine_thread_follow_internal(thread(CLIENT), true);
+    cr_assert(engine_thread_sleep_begin(thread(CLIENT)));
+    put_many(256);
+    cr_assert_eq(rings[CLIENT], 0u);
+    put_many(1);
+    cr_assert_eq(rings[CLIENT], 1u);
     engine_thread_sleep_end(thread(CLIENT));
 }
 
