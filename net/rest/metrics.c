@@ -50,6 +50,8 @@ struct metrics_thread {
     _Atomic uint64_t connections_refused;
     _Atomic uint64_t received_bytes;
     _Atomic uint64_t memory_bytes;
+    _Atomic uint64_t streams;
+    _Atomic uint64_t streams_bytes;
     _Atomic uint64_t timeouts[METRICS_TIMEOUT_COUNT];
     /* [route][method][place of status]: an array of its own, because it grows with the
      * collections. */
@@ -205,6 +207,8 @@ void metrics_loop_set(struct metrics_thread *thread, const struct metrics_loop *
     store(&thread->connections_refused, loop->connections_refused);
     store(&thread->received_bytes, loop->received_bytes);
     store(&thread->memory_bytes, loop->memory_bytes);
+    store(&thread->streams, loop->streams);
+    store(&thread->streams_bytes, loop->streams_bytes);
     for (uint32_t kind = 0; kind < METRICS_TIMEOUT_COUNT; kind++) {
         store(&thread->timeouts[kind], loop->timeouts[kind]);
     }
@@ -373,6 +377,12 @@ static void loops_write(const struct metrics *metrics, struct writer *out)
     loop_one_write(metrics, out, "http_memory_bytes", "gauge",
                    "Memory of connections, requests and answers.",
                    offsetof(struct metrics_thread, memory_bytes), 1);
+    loop_one_write(metrics, out, "http_streams", "gauge",
+                   "Open streams of events, and pages of changes that are being written.",
+                   offsetof(struct metrics_thread, streams), 1);
+    loop_one_write(metrics, out, "http_streams_bytes", "gauge",
+                   "Memory of what was written to streams and is not sent yet.",
+                   offsetof(struct metrics_thread, streams_bytes), 1);
     timeouts_write(metrics, out);
 }
 

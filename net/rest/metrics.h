@@ -76,6 +76,8 @@ struct metrics_loop {
     uint64_t connections_refused;             /* over the limit, since the start */
     uint64_t received_bytes;                  /* since the start */
     uint64_t memory_bytes;                    /* of connections, requests and answers, now */
+    uint64_t streams;                         /* answers without an end, open now */
+    uint64_t streams_bytes;                   /* of memory_bytes: theirs, not yet sent */
     uint64_t timeouts[METRICS_TIMEOUT_COUNT]; /* since the start */
 };
 

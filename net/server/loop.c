@@ -192,6 +192,8 @@ static void loop_note(struct loop *loop, uint64_t now_ns)
         .connections_refused = load(&http->connections_refused),
         .received_bytes = load(&http->bytes_in),
         .memory_bytes = load(&http->memory_bytes),
+        .streams = load(&http->streams_open),
+        .streams_bytes = load(&http->streams_bytes),
         .timeouts = {[METRICS_TIMEOUT_HEAD] = load(&http->timeouts_head),
                      [METRICS_TIMEOUT_BODY] = load(&http->timeouts_body),
                      [METRICS_TIMEOUT_IDLE] = load(&http->timeouts_idle),

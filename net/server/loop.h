@@ -2,7 +2,7 @@
  * loop.h: one thread of the server: its ring, its connections, its shards, its subscriptions, and
  * with one thread also the journal's writer.
  *
- *     wait -> completions (bytes in, disk done) -> engine -> changes -> journal -> answers out -> wait
+ *     wait -> bytes in, disk done -> engine -> changes -> journal -> answers out -> wait
  *
  * Owner:  loop_create and loop_destroy belong to the main thread, before the thread is started and
  *         after it is joined; everything between runs on the thread itself. loop_command and
@@ -37,9 +37,8 @@ struct loop_options {
     uint32_t index;
     struct engine *engine; /* NULL: a journal's thread only */
     bool writes_journal;
-    struct ring *
-        /* made by the caller, because the journal's disk needs it first; the loop's from here on */
-        ring;
+    /* Made by the caller, because the journal's disk needs it first; the loop's from here on. */
+    struct ring *ring;
     int listening_fd;          /* -1: none */
     struct http_options http;  /* handle, refuse, finished and context are filled in by the loop */
     struct rest_options rest;  /* engine, engine_thread, thread_index, stream, consumers likewise */

@@ -15,6 +15,10 @@ class TestStreamMetrics(support.ServerTest):
         self.assertRegex(text, rf"(?m)^# HELP freshet_{name} \S")
         return int(found.group(1))
 
+    def streams(self):
+        text = self.request("GET", "/metrics").text
+        return sum(map(int, re.findall(r'(?m)^freshet_http_streams\{thread="\d+"\} (\d+)$', text)))
+
     def test_subscriptions_and_what_they_were_given(self):
         # The server itself follows its rules.
         before = self.metric("subscriptions")
@@ -23,6 +27,7 @@ class TestStreamMetrics(support.ServerTest):
         with sse.Stream(self.server, sse.target(collection="pets", **{"from": "snapshot"})) as stream:
             stream.find("synced")
             self.assertEqual(self.metric("subscriptions"), before + 1)
+            self.assertTrue(support.eventually(lambda: self.streams() == 1), "noted ten times a second")
             self.assertGreaterEqual(self.metric("snapshot_records_total"), 1)
             for n in range(3):
                 self.put("/pets/a", {"n": n})
@@ -30,6 +35,7 @@ class TestStreamMetrics(support.ServerTest):
             self.assertGreaterEqual(self.metric("changes_delivered_total"), delivered + 3)
             self.assertEqual(self.metric("subscriptions_stuck"), 0)
         self.assertTrue(support.eventually(lambda: self.metric("subscriptions") == before))
+        self.assertTrue(support.eventually(lambda: self.streams() == 0))
 
 
 if __name__ == "__main__":

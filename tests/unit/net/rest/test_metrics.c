@@ -84,6 +84,8 @@ Test(metrics, the_loop_of_each_thread_is_told_apart, .init = init, .fini = fini)
                                       .connections = 3,
                                       .received_bytes = 7,
                                       .memory_bytes = 8,
+                                      .streams = 2,
+                                      .streams_bytes = 6,
                                       .timeouts = {[METRICS_TIMEOUT_IDLE] = 9}};
     metrics_loop_set(metrics_thread_at(metrics, 1), &loop);
     cr_assert(says("freshet_thread_busy_seconds_total{thread=\"1\"} 1.500000000\n"));
@@ -91,6 +93,8 @@ Test(metrics, the_loop_of_each_thread_is_told_apart, .init = init, .fini = fini)
     cr_assert(says("freshet_http_connections{thread=\"1\"} 3\n"));
     cr_assert(says("freshet_http_received_bytes_total{thread=\"1\"} 7\n"));
     cr_assert(says("freshet_http_memory_bytes{thread=\"1\"} 8\n"));
+    cr_assert(says("freshet_http_streams{thread=\"1\"} 2\n"));
+    cr_assert(says("freshet_http_streams_bytes{thread=\"1\"} 6\n"));
     cr_assert(says("freshet_http_timeouts_total{thread=\"1\",kind=\"idle\"} 9\n"));
     cr_assert(says("freshet_http_timeouts_total{thread=\"1\",kind=\"send\"} 0\n"));
 }
