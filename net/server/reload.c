@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/webhook/rule.h"
 #include "protocol/base/assert.h"
+#include "protocol/document/document.h"
 
 static const char needs_restart[] = "needs a restart";
 
@@ -89,6 +91,29 @@ void reload_collections(struct config *running, const struct config *fresh, stru
     for (uint32_t i = 0; i < fresh->collection_count; i++) {
         if (collection_find(running, fresh->collections[i].name) == NULL) {
             collection_say(log, &fresh->collections[i]);
+        }
+    }
+}
+
+static bool rule_is_known(const struct config *config, const struct config_rule *rule)
+{
+    for (uint32_t i = 0; i < config->rule_count; i++) {
+        if (bytes_equal(config->rules[i].name, rule->name)) {
+            return document_equal(config->rules[i].document, rule->document);
+        }
+    }
+    return false;
+}
+
+void reload_rules(const struct config *running, const struct config *fresh, struct log *log)
+{
+    for (uint32_t i = 0; i < fresh->rule_count; i++) {
+        const struct config_rule *rule = &fresh->rules[i];
+        if (!rule_is_known(running, rule)) {
+            char name[sizeof("rules.") + RULE_NAME_BYTES_MAX];
+            snprintf(name, sizeof(name), "rules.%.*s", (int)rule->name.size,
+                     (const char *)rule->name.data);
+            log_say(log, LOG_WARNING, needs_restart, LOG_TEXT("setting", name));
         }
     }
 }

@@ -182,6 +182,7 @@ static void server_reload(struct server *server)
     }
     reload_settings(&server->settings, &fresh, server->log);
     reload_collections(&server->config, &config, server->log);
+    reload_rules(&server->config, &config, server->log);
     config_deinit(&config);
     log_level_set(server->log, (enum log_level)server->settings.log_level);
     loops_change(server);

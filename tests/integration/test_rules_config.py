@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import pathlib
+import signal
 import threading
 import unittest
 
@@ -93,6 +95,18 @@ class RulesOfTheFile(unittest.TestCase):
         client = server.client()
         self.assertNotIn("enabled", client.request("GET", "/rules/a").json)
         client.close()
+        self.assertEqual(server.stop(), 0)
+
+    def test_that_a_reload_finds_changed_are_named(self):
+        rule = self.rule("{}")
+        server = self.start({"same": rule, "other": rule, "gone": rule})
+        path = pathlib.Path(server.folder, "freshet.yaml")
+        path.write_text(config({"same": rule, "other": dict(rule, enabled=False), "new": rule}), "utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        support.eventually(lambda: "configuration read again" in server.log())
+        lines = map(json.loads, server.log().splitlines())
+        named = [line["setting"] for line in lines if line.get("message") == "needs a restart"]
+        self.assertEqual(named, ["rules.other", "rules.new"])
         self.assertEqual(server.stop(), 0)
 
     def test_may_be_many(self):
