@@ -224,7 +224,7 @@ static void settle_send(struct http_connection *connection)
     size_t count = output_pieces(connection, pieces, SEND_VECTORS_MAX);
     ASSERT(count > 0);
     connection->sending = true;
-    connection->send_deadline_ns = connection->stream_count > 0
+    connection->send_deadline_ns = connection_is_endless(connection)
                                        ? UINT64_MAX
                                        : server->now_ns + server->options.send_timeout_ns;
     server->transport->send(connection, pieces, count);

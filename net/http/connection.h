@@ -326,6 +326,16 @@ static inline bool exchange_is_first(const struct exchange *exchange)
 
 /* ---- stream.c ---- */
 
+/* What is sent to its client now is a stream without an end of its own. */
+static inline bool connection_is_endless(const struct http_connection *connection)
+{
+    if (connection->stream_count == 0) {
+        return false;
+    }
+    const struct exchange *first =
+        CONTAINER_OF(connection->exchanges.first, const struct exchange, order);
+    return first->streaming && first->events->is_endless;
+}
 /* A stream's turn has come: its head goes out, and if it has ended already its end. NO_MEMORY: the
  * connection cannot go on. */
 MUST_USE enum status stream_start(struct exchange *exchange);

@@ -233,10 +233,10 @@ bool http_has_memory(const struct http_exchange *exchange, size_t size);
  * Bounds:  what was written and not yet sent is at most HTTP_STREAM_ROOM_BYTES, and only
  *          HTTP_STREAM_ROOM_LEAST while all streams of the thread hold HTTP_STREAMS_BYTES; one
  *          larger piece is taken when nothing is unsent. So a client that does not read costs its
- *          socket's buffer (limited for streams) and one such piece; it is not cut by
- *          send_timeout, but by TCP's own keep-alive when it is gone. All streams of a thread
- *          together take at most half of memory_bytes_max; beyond, even a stream with nothing
- *          unsent waits.
+ *          socket's buffer (limited for streams) and one such piece; that of an endless stream is
+ *          not cut by send_timeout, but by TCP's own keep-alive when it is gone. All streams of a
+ *          thread together take at most half of memory_bytes_max; beyond, even a stream with
+ *          nothing unsent waits.
  * Events:  run within http_server_step only, which then returns the time of the turn, so that what
  *          they have set going is done at once.
  */

@@ -84,7 +84,6 @@ bool http_stream_begin(struct http_exchange *public, struct bytes head, uint16_t
     public->status = status;
     list_push_back(&server->streams, &exchange->stream);
     connection->stream_count++;
-    connection->send_deadline_ns = UINT64_MAX;
     count_add(&server->statistics.streams_open, 1);
     if (!connection->limited) {
         connection->limited = true;
@@ -106,7 +105,7 @@ static void stream_leave(struct exchange *exchange)
 static void send_deadline_set(struct http_connection *connection)
 {
     const struct http_server *server = connection->server;
-    if (connection->sending && connection->stream_count == 0) {
+    if (connection->sending && !connection_is_endless(connection)) {
         connection->send_deadline_ns = server->now_ns + server->options.send_timeout_ns;
     }
     connection_touch(connection);
@@ -243,16 +242,13 @@ void stream_settle(struct http_connection *connection)
     if (connection->stream_count == 0 || connection->phase == PHASE_CLOSING) {
         return;
     }
-    struct exchange *exchange = CONTAINER_OF(connection->exchanges.first, struct exchange, order);
-    if (!exchange->streaming) {
-        return;
-    }
-    if (connection->ended && exchange->events->is_endless) {
+    if (connection->ended && connection_is_endless(connection)) {
         client_gone(connection);
         return;
     }
+    struct exchange *exchange = CONTAINER_OF(connection->exchanges.first, struct exchange, order);
     /* Half of it at least, so that it is not a piece a turn. */
-    if (exchange->wanted == 0 || !has_room(exchange, exchange->wanted) ||
+    if (!exchange->streaming || exchange->wanted == 0 || !has_room(exchange, exchange->wanted) ||
         connection->unsent_bytes > HTTP_STREAM_ROOM_BYTES / 2) {
         return;
     }

@@ -256,9 +256,26 @@ Test(stream, streams_leave_memory_to_requests_and_answers)
     fake_close_all(&fake);
 }
 
-Test(stream, a_slow_client_is_not_cut_and_an_idle_one_neither)
+Test(stream, the_client_of_one_with_an_end_has_to_read_in_time)
 {
     struct fake fake = {0};
+    open_stream(&fake, simple);
+    fake_advance(&fake, 1000 * FAKE_SECOND_NS);
+    cr_assert_neq(fake.connection->phase, PHASE_CLOSING, "there was nothing to read");
+    stop_reading(&fake);
+    (void)fill(&fake, PIECE_BYTES);
+    fake_turn(&fake);
+    fake_advance(&fake, 29 * FAKE_SECOND_NS);
+    cr_assert_neq(fake.connection->phase, PHASE_CLOSING);
+    fake_advance(&fake, 2 * FAKE_SECOND_NS);
+    cr_assert_eq(fake.connection->phase, PHASE_CLOSING);
+    cr_assert_eq(http_server_statistics(fake.server)->timeouts_send, 1);
+    fake_close_all(&fake);
+}
+
+Test(stream, a_slow_client_of_an_endless_one_is_not_cut_and_an_idle_one_neither)
+{
+    struct fake fake = {.endless = true};
     open_stream(&fake, simple);
     fake_advance(&fake, 1000 * FAKE_SECOND_NS);
     cr_assert_not_null(fake.connection);
@@ -273,7 +290,7 @@ Test(stream, a_slow_client_is_not_cut_and_an_idle_one_neither)
 
 Test(stream, after_its_end_the_client_has_to_read_in_time)
 {
-    struct fake fake = {0};
+    struct fake fake = {.endless = true};
     open_stream(&fake, simple);
     stop_reading(&fake);
     (void)fill(&fake, PIECE_BYTES);
@@ -511,7 +528,7 @@ static void advance(struct fake *fake, uint64_t ns)
 
 Test(stream, a_client_that_does_not_read_is_cut_soon_after_the_drain)
 {
-    struct fake fake = {0};
+    struct fake fake = {.endless = true};
     open_stream(&fake, simple);
     stop_reading(&fake);
     (void)fill(&fake, PIECE_BYTES);
