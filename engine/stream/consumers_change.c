@@ -226,7 +226,8 @@ static enum status create_found(struct consumer *consumer)
         return create_write(consumer, request->found_sequence, consumer->consumers->wall_ms);
     }
     if (request->found_status == STATUS_POSITION_EXPIRED && request->from == SUBSCRIBE_EARLIEST) {
-        return create_begin(consumer); /* retention went on meanwhile */
+        request->was_found = false; /* retention went on meanwhile: it is looked for anew */
+        return create_begin(consumer);
     }
     if (request->found_status != STATUS_OK) {
         return request->found_status;

@@ -195,6 +195,33 @@ Test(consumers, one_does_not_begin_where_nothing_is)
     cr_assert_eq(fixture_committed(&fixture), 0u);
 }
 
+static const struct journal_vtable *journal_own;
+static uint32_t expired_left;
+
+static enum status reader_create_expires(struct journal *journal, uint64_t from_sequence,
+                                         struct journal_reader **out)
+{
+    if (expired_left > 0) {
+        expired_left--;
+        return STATUS_POSITION_EXPIRED;
+    }
+    return journal_own->reader_create(journal, from_sequence, out);
+}
+
+Test(consumers, the_beginning_is_looked_for_anew_when_retention_has_passed_it)
+{
+    uint64_t first = fixture_put(&fixture, "1", "{}");
+    journal_own = fixture.world.journal->vtable;
+    struct journal_vtable vtable = *journal_own;
+    vtable.reader_create = reader_create_expires;
+    fixture.world.journal->vtable = &vtable;
+    expired_left = 2;
+    cr_assert_eq(make_from("a", SUBSCRIBE_EARLIEST, 0), STATUS_OK);
+    cr_assert_eq(expired_left, 0u);
+    cr_assert_lt(a.request.position.position.sequence, first);
+    fixture.world.journal->vtable = journal_own;
+}
+
 /* ---- acknowledging ---- */
 
 Test(consumers, an_acknowledgement_moves_on_and_never_back)
