@@ -346,8 +346,8 @@ struct position window_position(const struct runner *runner);
 bool item_deliver(struct runner *runner, const struct delivery *delivery);
 /* A parked change, from its record; false: no memory. */
 bool item_load(struct runner *runner, struct bytes id, struct bytes document, bool is_due);
-/* Whether the rule knows the event of a parked id already. */
-bool item_known(struct runner *runner, struct bytes id);
+/* Of the event of a parked id; NULL: the rule does not know it. */
+struct item *item_find(struct runner *runner, struct bytes id);
 /* It failed for this time, or for good. */
 void item_retry(struct item *item, uint64_t delay_ns);
 void item_give_up(struct item *item);

@@ -417,6 +417,26 @@ static void item_park(struct item *item)
     item_write(item);
 }
 
+/*
+ * Who waits behind a parked one gets a record of his own, so that the position can pass him; but
+ * only when all before him have theirs: at a start, what is older than a parked change of the same
+ * record and is not parked counts as dealt with.
+ */
+static void follower_park(struct item *item)
+{
+    const struct record *record = item->record;
+    for (struct link *link = item->link.next; link != &record->items; link = link->next) {
+        struct item *follower = CONTAINER_OF(link, struct item, link);
+        if (follower->is_parked) {
+            continue;
+        }
+        if (follower->stage == ITEM_IDLE && follower->write == ITEM_WRITE_NONE) {
+            item_park(follower);
+        }
+        return;
+    }
+}
+
 static void item_parked(struct item *item)
 {
     if (!item->is_parked) {
@@ -429,6 +449,9 @@ static void item_parked(struct item *item)
     item_settle(item);
     item->write = ITEM_WRITE_NONE;
     item_place(item);
+    if (!item->runner->webhooks->draining) {
+        follower_park(item);
+    }
 }
 
 /* A dead letter, or delivered: its parked record goes before the next of its record is tried, so
@@ -475,7 +498,7 @@ static void item_written(struct write *write)
         return;
     case ITEM_WRITE_DEAD:
         runner->counts.failed++;
-        runner->counts.dead_letters++;
+        runner->counts.dead_letters += write->request.created ? 1 : 0;
         item_end(item);
         return;
     case ITEM_WRITE_REMOVE:
@@ -503,18 +526,6 @@ void item_fail(struct item *item, const char *reason, struct bytes answer)
         answer.size < sizeof(failure->answer) ? answer.size : sizeof(failure->answer);
     memcpy(failure->answer, answer.data == NULL ? (const uint8_t *)"" : answer.data,
            failure->answer_size);
-}
-
-/* Those behind it wait for it in records of their own, so that the position can pass them. */
-static void followers_park(struct item *item)
-{
-    struct record *record = item->record;
-    for (struct link *link = item->link.next; link != &record->items; link = link->next) {
-        struct item *follower = CONTAINER_OF(link, struct item, link);
-        if (follower->stage == ITEM_IDLE && !follower->is_parked) {
-            item_park(follower);
-        }
-    }
 }
 
 void item_delivered(struct item *item)
@@ -546,8 +557,7 @@ void item_retry(struct item *item, uint64_t delay_ns)
     /* The last attempt is made when its time is over, not before. */
     uint64_t left_ns = (age_ms_max - age_ms) * NS_PER_MS;
     item->due_ns = webhooks->now_ns + (delay_ns < left_ns ? delay_ns : left_ns);
-    item_park(item);
-    followers_park(item);
+    item_park(item); /* and then those behind it */
 }
 
 void item_shelve(struct item *item, uint64_t delay_ns)
@@ -639,7 +649,7 @@ bool item_deliver(struct runner *runner, const struct delivery *delivery)
         return false;
     }
     const struct item *first = record_first(record);
-    bool waits_parked = first != NULL && (first->is_parked || first->write == ITEM_WRITE_PARK);
+    bool waits_parked = first != NULL && first->is_parked && record_last(record)->is_parked;
     list_push_back(&record->items, &item->link);
     runner->counts.matched++;
     runner_touch(runner);
@@ -699,25 +709,25 @@ bool item_load(struct runner *runner, struct bytes id, struct bytes document, bo
     return true;
 }
 
-bool item_known(struct runner *runner, struct bytes id)
+struct item *item_find(struct runner *runner, struct bytes id)
 {
     struct bytes rule;
     struct bytes event;
     uint64_t hash[2];
     if (!parked_id_read(id, &rule, hash, &event)) {
-        return false;
+        return NULL;
     }
     struct record *record = record_find(runner, hash);
     if (record == NULL) {
-        return false;
+        return NULL;
     }
     for (struct link *link = record->items.next; link != &record->items; link = link->next) {
-        const struct item *item = CONTAINER_OF(link, struct item, link);
+        struct item *item = CONTAINER_OF(link, struct item, link);
         if (bytes_equal(bytes_of(item->event_id, item->event_id_size), event)) {
-            return true;
+            return item;
         }
     }
-    return false;
+    return NULL;
 }
 
 /* ---- time, and the end ---- */

@@ -253,7 +253,7 @@ static bool parked_row(struct walk *walk, struct bytes id, struct bytes document
         return true;
     }
     /* A walk that failed in its middle begins again. */
-    if (!item_known(runner, id) && !item_load(runner, id, document, false)) {
+    if (item_find(runner, id) == NULL && !item_load(runner, id, document, false)) {
         walk->status = STATUS_NO_MEMORY;
     }
     return true;

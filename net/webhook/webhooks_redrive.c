@@ -46,7 +46,7 @@ static void redrive_parked(struct write *write)
     struct runner *runner = walk->context;
     enum status status = write->request.status;
     struct bytes id = bytes_of(write->id, write->id_size);
-    if (status == STATUS_OK && !item_known(runner, id) &&
+    if (status == STATUS_OK && item_find(runner, id) == NULL &&
         !item_load(runner, id, write->request.document, true)) {
         status = STATUS_NO_MEMORY;
     }
@@ -91,6 +91,16 @@ static bool parked_write(struct walk *walk, struct bytes id, struct bytes dead_l
     return true;
 }
 
+/* Its change is on its way already: after a crash it may be both. One that is about to end as a
+ * dead letter stays one. */
+static void known_row(struct walk *walk, struct bytes id, const struct item *item)
+{
+    if (item->write != ITEM_WRITE_DEAD && item->write != ITEM_WRITE_REMOVE) {
+        walk->writes++;
+        dead_letter_delete(walk, id);
+    }
+}
+
 static bool redrive_row(struct walk *walk, struct bytes id, struct bytes document)
 {
     struct runner *runner = walk->context;
@@ -109,6 +119,11 @@ static bool redrive_row(struct walk *walk, struct bytes id, struct bytes documen
         walk->webhooks->item_count + WALK_ROWS_MAX > WEBHOOK_PARKED_MAX) {
         walk->status = STATUS_BUSY;
         return false;
+    }
+    const struct item *item = item_find(runner, id);
+    if (item != NULL) {
+        known_row(walk, id, item);
+        return redrive->event_id.size == 0;
     }
     return parked_write(walk, id, document) && redrive->event_id.size == 0;
 }
