@@ -110,7 +110,7 @@ enum webhooks_rule_status {
 struct webhooks_rule {
     enum webhooks_rule_status status;
     struct position position; /* everything up to it is delivered, parked or a dead letter */
-    bool is_behind;           /* there are changes that it has not dealt with */
+    bool is_behind;           /* it has not been given all, or not dealt with it */
     uint64_t oldest_ms;       /* time of the oldest of these that is in memory; 0: none is */
     uint64_t in_flight;       /* calls */
     uint64_t waiting;         /* changes in memory, neither delivered nor parked */

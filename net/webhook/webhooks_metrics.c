@@ -5,12 +5,19 @@
 
 /* ---- what a rule looks like to others ---- */
 
+/* Its subscription has nothing more to give it. */
+static bool has_caught_up(const struct runner *runner)
+{
+    return runner->is_subscribed && !runner->has_ended &&
+           runner->subscription.state == SUBSCRIPTION_LIVE;
+}
+
 void runner_show(struct runner *runner)
 {
     struct webhooks_rule shown = runner->counts;
     shown.status = runner->status;
     shown.position = window_position(runner);
-    shown.is_behind = window_count(runner) > 0 || runner->is_stuck;
+    shown.is_behind = window_count(runner) > 0 || !has_caught_up(runner);
     shown.oldest_ms = window_oldest_ms(runner);
     shown.in_flight = runner->slots;
     shown.waiting = window_count(runner);

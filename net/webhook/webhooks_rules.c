@@ -102,6 +102,11 @@ void runner_state_load(struct runner *runner, struct bytes document)
     struct position position;
     if (document_find(document, BYTES_LITERAL("position"), &value) &&
         document_string(value, &text) && position_read(text, &position) == STATUS_OK) {
+        /* Its sequence is all that counts: this record comes later in the journal than the entry
+         * that it names, so where the record survived that one did, also in a restored backup, and
+         * when its epoch is long forgotten. */
+        position.store_id = runner->webhooks->store_id;
+        position.epoch = engine_journal(runner->webhooks->options.engine)->epoch;
         runner->settled = position;
         runner->from = position;
         runner->written = position;
@@ -228,9 +233,11 @@ static bool rule_deliver(struct subscription *subscription, const struct deliver
             runner_touch(runner);
         }
         return true;
+    case DELIVERY_CAUGHT_UP:
+        runner_touch(runner); /* it is behind no more, and shows it */
+        return true;
     case DELIVERY_SNAPSHOT:
     case DELIVERY_SYNCED:
-    case DELIVERY_CAUGHT_UP:
         return true;
     }
     UNREACHABLE();
@@ -312,6 +319,7 @@ static enum status subscribe(struct runner *runner, const struct collection *col
     struct subscription_options options = {
         .collection = collection,
         .view = CHANGE_VIEW_BOTH,
+        .wants_caught_up = true,
         .from = runner->from_earliest ? SUBSCRIBE_EARLIEST : SUBSCRIBE_TOKEN,
         .token = {.position = runner->from},
         .progress_ns = STATE_IDLE_NS,
