@@ -221,13 +221,18 @@ static bool document_set(struct runner *runner, struct bytes document)
     return true;
 }
 
-/* Where a rule begins that has no position yet, or has one that another rule of its name left. */
+/* What is known of this name another rule left, which was deleted before this one was put, and its
+ * removal did not end. */
+static bool is_stale(const struct runner *runner, const struct operation *operation)
+{
+    return operation->version == 1 && runner->rule == NULL && runner->has_position &&
+           runner->settled.sequence < operation->at.sequence;
+}
+
+/* Where a rule begins that has no position yet. */
 static void position_begin(struct runner *runner, const struct operation *operation)
 {
-    bool is_stale = operation->version == 1 && runner->rule == NULL &&
-                    runner->settled.epoch == operation->at.epoch &&
-                    runner->settled.sequence < operation->at.sequence;
-    if (!runner->has_position || is_stale) {
+    if (!runner->has_position) {
         runner->settled = operation->at;
         runner->from = operation->at;
         runner->has_position = true;
@@ -282,6 +287,9 @@ static bool rule_put(struct webhooks *webhooks, const struct operation *operatio
         webhooks_say(webhooks, SAY_ERROR, "rule %.*s cannot run: there are too many rules",
                      (int)name.size, (const char *)name.data);
         return true;
+    }
+    if (!runner->is_removing && is_stale(runner, operation)) {
+        runner_remove(runner);
     }
     if (runner->is_removing) {
         return false;
