@@ -23,8 +23,9 @@ struct consumer_call {
     struct consumer_request request;
     struct rest *rest;
     struct http_exchange *exchange;
-    bool leaves;      /* ACK: the member goes when it is done */
-    uint8_t *pattern; /* malloc */
+    bool leaves;        /* ACK: the member goes when it is done */
+    bool judges_images; /* PUT: its pattern asks for an image */
+    uint8_t *pattern;   /* malloc */
     uint8_t name[CONSUMER_NAME_BYTES_MAX];
     uint8_t member[CONSUMER_MEMBER_BYTES_MAX];
     uint8_t collection[COLLECTION_NAME_BYTES_MAX];
@@ -228,6 +229,9 @@ static bool body_pattern(struct consumer_call *call, struct bytes value)
         return refuse(call, 400, "The pattern is too large: at most 64 KiB of JSON");
     }
     enum status status = pattern_parse(value, &pattern, &problem);
+    call->judges_images =
+        status == STATUS_OK && (pattern_mentions(pattern, BYTES_LITERAL("newImage")) ||
+                                pattern_mentions(pattern, BYTES_LITERAL("oldImage")));
     pattern_destroy(&pattern);
     call->pattern = status == STATUS_OK ? malloc(value.size) : NULL;
     if (status == STATUS_NO_MEMORY || (status == STATUS_OK && call->pattern == NULL)) {
@@ -278,6 +282,23 @@ static bool body_member(struct consumer_call *call, struct bytes name, struct by
                   "A consumer has collection, pattern, from and group, and nothing else");
 }
 
+/* A pattern that no reader could use is refused when it is given; false when answered. */
+static bool images_check(struct consumer_call *call)
+{
+    const struct rest_options *options = &call->rest->options;
+    struct bytes name = call->request.collection;
+    for (uint32_t i = 0; i < options->collection_count && call->judges_images; i++) {
+        const struct collection *collection = &options->collections[i];
+        bool covered = name.size == 0 || bytes_equal(collection->name, name);
+        if (covered && !collection->internal && !collection->old_images) {
+            return refuse(call, 400,
+                          "The pattern asks for an image, and a REMOVE is judged by the old one, "
+                          "which a collection that it covers does not keep (old_images)");
+        }
+    }
+    return true;
+}
+
 /* False when answered. */
 static bool put_body_read(struct consumer_call *call)
 {
@@ -298,7 +319,7 @@ static bool put_body_read(struct consumer_call *call)
             return false;
         }
     }
-    return true;
+    return images_check(call);
 }
 
 /* ---- POST …/ack ---- */
