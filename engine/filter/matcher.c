@@ -37,6 +37,7 @@ enum status matcher_create(struct matcher **out)
     pool_init(&matcher->fields, sizeof(struct field));
     pool_init(&matcher->conditions, sizeof(struct shared_condition));
     pool_init(&matcher->hooks, sizeof(struct hook));
+    pool_init(&matcher->racks, sizeof(struct rack));
     pool_init(&matcher->blocks, sizeof(struct range_block));
     pool_init(&matcher->alternatives, sizeof(struct posted_alternative));
     pool_init(&matcher->rules, sizeof(struct rule));
@@ -68,11 +69,12 @@ void matcher_destroy(struct matcher **matcher_at)
     free(matcher->fields.items);
     free(matcher->conditions.items);
     free(matcher->hooks.items);
+    free(matcher->racks.items);
     free(matcher->alternatives.items);
     free(matcher->rules.items);
     free(matcher->field_buckets.heads);
     free(matcher->condition_buckets.heads);
-    free(matcher->hook_buckets.heads);
+    free(matcher->rack_buckets.heads);
     free(matcher->blocks.items);
     free(matcher->always.more);
     free(matcher->slots);
@@ -144,6 +146,9 @@ static bool post(struct matcher *matcher, uint32_t id)
     alternative->key = key;
     alternative->posting = postings->count;
     *posting_at(postings, postings->count++) = make_posting(matcher, id);
+    if (key != NONE && postings->count <= 2) {
+        index_guard(matcher, key);
+    }
     return true;
 }
 
@@ -164,6 +169,8 @@ static void unpost(struct matcher *matcher, uint32_t id)
         if (alternative->key != NONE) {
             index_remove(matcher, alternative->key);
         }
+    } else if (postings->count == 1 && alternative->key != NONE) {
+        index_guard(matcher, alternative->key);
     }
 }
 
@@ -451,24 +458,6 @@ static enum judgement judge(struct matcher *matcher, uint32_t id)
     return (enum judgement)(condition->memo & 3);
 }
 
-static inline bool guard_passes(const struct matcher *matcher, const struct guard *guard)
-{
-    if (guard->kind == GUARD_NONE) {
-        return true;
-    }
-    const struct slot *slot = &matcher->slots[guard->field];
-    if (slot->epoch != matcher->epoch) {
-        return false;
-    }
-    if (slot->value_count != 1) {
-        return true;
-    }
-    if (guard->kind == GUARD_HASH) {
-        return slot->hash == guard->hash;
-    }
-    return slot->number >= (double)guard->low && slot->number <= (double)guard->high;
-}
-
 static void confirm(struct matcher *matcher, uint32_t id)
 {
     struct posted_alternative *alternative = alternative_at(matcher, id);
@@ -593,9 +582,11 @@ size_t matcher_match(struct matcher *matcher, struct bytes event, void *const **
     matcher->user_count = 0;
     next_epoch(matcher);
     matcher->probe_count = 0;
+    matcher->range_probe_count = 0;
+    memset(matcher->pieces, 0, sizeof(matcher->pieces));
     if (matcher->rule_count > 0) {
         walk(matcher, event);
-        index_flush(matcher);
+        index_flush(matcher, true);
     }
     if (matcher->is_unwalkable) {
         match_each(matcher);

@@ -1,7 +1,8 @@
 /*
  * The index of a field: a hook for each test of each condition that has postings there, and the way
  * from a value to the hooks it may pass. What a hook is found by is a hash of a piece of the value:
- * a find is a guess until the condition is judged.
+ * a find is a guess until the condition is judged. A wildcard has another piece besides, which the
+ * event must have as well.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -31,12 +32,12 @@ uint64_t value_hash(const struct value *value)
     return XXH3_64bits(value->text.data, value->text.size);
 }
 
-/* The place of a piece of a value in the one table of all hooks. */
-static uint64_t hook_hash(uint32_t field, enum hook_class class, uint32_t size, uint64_t piece)
+/* The place of a piece of a value in the one table of all racks. */
+static uint32_t hook_hash(uint32_t field, enum hook_class class, uint32_t size, uint64_t piece)
 {
     uint64_t where = (uint64_t)field << 16 | (uint64_t) class << 8 | size;
     uint64_t hash = (piece ^ where * UINT64_C(0x9E3779B97F4A7C15)) * UINT64_C(0xD6E8FEB86659FD93);
-    return hash ^ hash >> 29;
+    return (uint32_t)(hash >> 32);
 }
 
 /* Grows by a byte at a time, so that one pass gives the hash of each beginning. */
@@ -91,18 +92,22 @@ struct hook_place {
     enum hook_class class;
     uint32_t size;
     uint64_t piece;
+    enum hook_class other_class; /* another piece that is probed for; only if other_size > 0 */
+    uint32_t other_size;
+    uint64_t other_piece;
 };
 
 static struct hook_place affix_place(enum hook_class class, struct bytes text, bool is_suffix)
 {
     size_t size = text.size < AFFIX_BYTES_MAX ? text.size : AFFIX_BYTES_MAX;
     struct bytes kept = bytes_slice(text, is_suffix ? text.size - size : 0, size);
-    return (struct hook_place){class, (uint32_t)size, affix_hash(kept, is_suffix)};
+    return (struct hook_place){
+        .class = class, .size = (uint32_t)size, .piece = affix_hash(kept, is_suffix)};
 }
 
 static struct hook_place exact_place(const struct value *value)
 {
-    return (struct hook_place){HOOK_EXACT, 0, value_hash(value)};
+    return (struct hook_place){.class = HOOK_EXACT, .piece = value_hash(value)};
 }
 
 static struct hook_place string_place(struct bytes text)
@@ -111,41 +116,88 @@ static struct hook_place string_place(struct bytes text)
     return exact_place(&value);
 }
 
-/* The longest of its fixed beginning, its fixed end, and the pieces between. */
-static struct hook_place wildcard_place(struct bytes wildcard)
+/* What stands between the stars of a wildcard. */
+struct pieces {
+    struct bytes first; /* its fixed beginning, and its fixed end; perhaps empty */
+    struct bytes last;
+    struct bytes longest; /* of all */
+    struct bytes second;  /* the longest of the others */
+    bool has_star;
+};
+
+static struct pieces pieces_of(struct bytes wildcard)
 {
-    struct bytes longest = BYTES_EMPTY;
+    struct pieces pieces = {.has_star = false};
     size_t from = 0;
-    size_t first_size = wildcard.size;
-    size_t last_size = 0;
     for (size_t at = 0; at <= wildcard.size; at++) {
         if (at < wildcard.size && wildcard.data[at] != WILDCARD_STAR) {
             continue;
         }
-        last_size = at - from;
-        first_size = from == 0 ? last_size : first_size;
-        if (last_size > longest.size) {
-            longest = bytes_of(wildcard.data + from, last_size);
+        pieces.has_star |= at < wildcard.size;
+        pieces.last = bytes_slice(wildcard, from, at - from);
+        pieces.first = from == 0 ? pieces.last : pieces.first;
+        if (pieces.last.size > pieces.longest.size) {
+            pieces.second = pieces.longest;
+            pieces.longest = pieces.last;
+        } else if (pieces.last.size > pieces.second.size) {
+            pieces.second = pieces.last;
         }
         from = at + 1;
     }
-    if (from == wildcard.size + 1 && first_size == wildcard.size) {
-        return string_place(wildcard); /* no star at all */
+    return pieces;
+}
+
+/* Names the beginning or the end of the value as the other piece; a few sizes will do. */
+static void add_other_affix(struct hook_place *place, enum hook_class class, struct bytes text)
+{
+    if (text.size > 0) {
+        struct bytes kept = bytes_slice(text, 0, gram_size(text.size));
+        if (class == HOOK_SUFFIX) {
+            kept = bytes_slice(text, text.size - kept.size, kept.size);
+        }
+        struct hook_place other = affix_place(class, kept, class == HOOK_SUFFIX);
+        place->other_class = other.class;
+        place->other_size = other.size;
+        place->other_piece = other.piece;
     }
-    size_t enough = longest.size < GRAM_BYTES_MAX ? longest.size : GRAM_BYTES_MAX;
-    bool is_anchored = first_size >= enough || last_size >= enough;
-    if (longest.size == 0) {
-        return (struct hook_place){HOOK_ANY, 0, 0};
+}
+
+/* The longest of its fixed beginning, its fixed end, and the pieces between. */
+static struct hook_place wildcard_place(struct bytes wildcard)
+{
+    struct pieces pieces = pieces_of(wildcard);
+    if (!pieces.has_star) {
+        return string_place(wildcard);
     }
-    if (is_anchored && first_size >= last_size) {
-        return affix_place(HOOK_PREFIX, bytes_slice(wildcard, 0, first_size), false);
+    if (pieces.longest.size == 0) {
+        return (struct hook_place){.class = HOOK_ANY};
+    }
+    size_t enough = pieces.longest.size < GRAM_BYTES_MAX ? pieces.longest.size : GRAM_BYTES_MAX;
+    bool is_anchored = pieces.first.size >= enough || pieces.last.size >= enough;
+    struct hook_place place;
+    if (is_anchored && pieces.first.size >= pieces.last.size) {
+        place = affix_place(HOOK_PREFIX, pieces.first, false);
+        add_other_affix(&place, HOOK_SUFFIX, pieces.last);
+        return place;
     }
     if (is_anchored) {
-        return affix_place(HOOK_SUFFIX, bytes_slice(wildcard, wildcard.size - last_size, last_size),
-                           true);
+        place = affix_place(HOOK_SUFFIX, pieces.last, true);
+        add_other_affix(&place, HOOK_PREFIX, pieces.first);
+        return place;
     }
-    size_t size = gram_size(longest.size);
-    return (struct hook_place){HOOK_GRAM, (uint32_t)size, gram_of(longest.data, size)};
+    size_t size = gram_size(pieces.longest.size);
+    place = (struct hook_place){
+        .class = HOOK_GRAM, .size = (uint32_t)size, .piece = gram_of(pieces.longest.data, size)};
+    if (pieces.second.size >= size) {
+        place.other_class = HOOK_GRAM;
+        place.other_size = place.size;
+        place.other_piece = gram_of(pieces.second.data, size);
+    } else if (pieces.first.size >= pieces.last.size) {
+        add_other_affix(&place, HOOK_PREFIX, pieces.first);
+    } else {
+        add_other_affix(&place, HOOK_SUFFIX, pieces.last);
+    }
+    return place;
 }
 
 static struct hook_place place_of(const struct test *test)
@@ -167,7 +219,8 @@ static struct hook_place place_of(const struct test *test)
     case TEST_STRING:
         return string_place(test->text);
     case TEST_FOLDED:
-        return (struct hook_place){HOOK_FOLDED, 0, XXH3_64bits(test->text.data, test->text.size)};
+        return (struct hook_place){.class = HOOK_FOLDED,
+                                   .piece = XXH3_64bits(test->text.data, test->text.size)};
     case TEST_PREFIX:
         return affix_place(HOOK_PREFIX, test->text, false);
     case TEST_SUFFIX:
@@ -179,114 +232,51 @@ static struct hook_place place_of(const struct test *test)
     case TEST_WILDCARD:
         return wildcard_place(test->text);
     case TEST_BLOCK:
-        return (struct hook_place){test->block.is_v6 ? HOOK_BLOCK_V6 : HOOK_BLOCK_V4,
-                                   test->block.bits,
-                                   block_hash(test->block.bytes, test->block.bits)};
+        return (struct hook_place){.class = test->block.is_v6 ? HOOK_BLOCK_V6 : HOOK_BLOCK_V4,
+                                   .size = test->block.bits,
+                                   .piece = block_hash(test->block.bytes, test->block.bits)};
     case TEST_RANGE:
-        return (struct hook_place){HOOK_RANGE, 0, 0};
+        return (struct hook_place){.class = HOOK_RANGE};
     case TEST_EXISTS:
     case TEST_ANYTHING_BUT:
     case TEST_ABSENT:
-        return (struct hook_place){HOOK_ANY, 0, 0};
+        return (struct hook_place){.class = HOOK_ANY};
     }
     return exact_place(&value);
 }
 
 /* ---- hooks ---- */
 
-static uint32_t *hook_link(const struct matcher *matcher, uint32_t id, uint64_t *hash_out)
+static void count_in(struct field_index *index, uint32_t class, uint32_t size)
 {
-    struct hook *hook = hook_at(matcher, id);
-    *hash_out = hook->hash;
-    return &hook->chain_next;
-}
-
-/* Predecessors are set anew after the table has grown, which knows only of successors. */
-static void relink(struct matcher *matcher)
-{
-    for (size_t index = 0; index <= matcher->hook_buckets.mask; index++) {
-        uint32_t previous = NONE;
-        for (uint32_t id = matcher->hook_buckets.heads[index].first; id != NONE;) {
-            struct hook *hook = hook_at(matcher, id);
-            hook->chain_previous = previous;
-            previous = id;
-            id = hook->chain_next;
-        }
+    index->counts[class]++;
+    index->sizes[class][size]++;
+    if (size > index->size_max[class]) {
+        index->size_max[class] = size;
     }
 }
 
-static bool reserve_buckets(struct matcher *matcher)
+static void count_out(struct field_index *index, uint32_t class, uint32_t size)
 {
-    const struct bucket *heads = matcher->hook_buckets.heads;
-    if (!buckets_reserve(matcher, &matcher->hook_buckets, hook_link)) {
-        return false;
-    }
-    if (heads != matcher->hook_buckets.heads) {
-        relink(matcher);
-    }
-    return true;
-}
-
-static uint32_t *chain_of(struct matcher *matcher, struct field_index *index,
-                          const struct hook *hook)
-{
-    if (hook->class == HOOK_ANY) {
-        return &index->any_first;
-    }
-    return &matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask].first;
-}
-
-static void link_hook(struct matcher *matcher, struct field_index *index, uint32_t id)
-{
-    struct hook *hook = hook_at(matcher, id);
-    uint32_t *head = chain_of(matcher, index, hook);
-    ASSERT(hook->class != HOOK_RANGE);
-    hook->chain_next = *head;
-    hook->chain_previous = NONE;
-    if (*head != NONE) {
-        hook_at(matcher, *head)->chain_previous = id;
-    }
-    *head = id;
-    if (hook->class != HOOK_ANY) {
-        matcher->hook_buckets.count++;
-        matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask].present |=
-            bucket_bit(hook->hash);
-    }
-}
-
-/* Takes a hook out of its chain. The last one takes the chain's bits with it. */
-static void unlink_chained(struct matcher *matcher, struct field_index *index, uint32_t id)
-{
-    struct hook *hook = hook_at(matcher, id);
-    if (hook->chain_next != NONE) {
-        hook_at(matcher, hook->chain_next)->chain_previous = hook->chain_previous;
-    }
-    if (hook->chain_previous == NONE) {
-        *chain_of(matcher, index, hook) = hook->chain_next;
-    } else {
-        hook_at(matcher, hook->chain_previous)->chain_next = hook->chain_next;
-    }
-    if (hook->class != HOOK_ANY) {
-        struct bucket *bucket =
-            &matcher->hook_buckets.heads[hook->hash & matcher->hook_buckets.mask];
-        bucket->present = bucket->first == NONE ? 0 : bucket->present;
-        matcher->hook_buckets.count--;
+    ASSERT(index->counts[class] > 0);
+    ASSERT(index->sizes[class][size] > 0);
+    index->sizes[class][size]--;
+    if (--index->counts[class] == 0) {
+        index->size_max[class] = 0;
     }
 }
 
 static void unlink_hook(struct matcher *matcher, struct field_index *index, uint32_t id)
 {
-    struct hook *hook = hook_at(matcher, id);
-    ASSERT(index->counts[hook->class] > 0);
-    ASSERT(index->sizes[hook->class][hook->size] > 0);
+    const struct hook *hook = hook_at(matcher, id);
     if (hook->class == HOOK_RANGE) {
         ranges_remove(matcher, &index->range_root, id);
     } else {
-        unlink_chained(matcher, index, id);
+        racks_remove(matcher, id);
     }
-    index->sizes[hook->class][hook->size]--;
-    if (--index->counts[hook->class] == 0) {
-        index->size_max[hook->class] = 0;
+    count_out(index, hook->class, hook->size);
+    if (hook->other_size > 0) {
+        count_out(index, hook->other_class, hook->other_size);
     }
 }
 
@@ -305,29 +295,51 @@ static bool add_hook(struct matcher *matcher, uint32_t condition_id, uint32_t te
     struct field *field = field_at(matcher, condition->field);
     struct hook_place place = place_of(&condition->tests[test]);
     uint32_t id;
-    if (!reserve_buckets(matcher) || !pool_take(matcher, &matcher->hooks, &id)) {
+    if (!pool_take(matcher, &matcher->hooks, &id)) {
         return false;
     }
     struct hook *hook = hook_at(matcher, id);
     hook->condition = condition_id;
     hook->class = (uint8_t)place.class;
     hook->size = (uint8_t)place.size;
-    if (place.class != HOOK_RANGE) {
-        hook->hash = hook_hash(condition->field, place.class, place.size, place.piece);
-        link_hook(matcher, field->index, id);
-    } else if (!ranges_insert(matcher, &field->index->range_root, id,
-                              &condition->tests[test].range)) {
+    bool is_linked =
+        place.class == HOOK_RANGE
+            ? ranges_insert(matcher, &field->index->range_root, id, &condition->tests[test].range)
+            : racks_insert(matcher,
+                           hook_hash(condition->field, place.class, place.size, place.piece), id);
+    if (!is_linked) {
         pool_give(&matcher->hooks, id);
         return false;
     }
     hook->own_next = condition->hook_first;
     condition->hook_first = id;
-    field->index->counts[place.class]++;
-    field->index->sizes[place.class][place.size]++;
-    if (place.size > field->index->size_max[place.class]) {
-        field->index->size_max[place.class] = place.size;
+    count_in(field->index, place.class, place.size);
+    if (place.other_size > 0) {
+        hook->other_class = (uint8_t)place.other_class;
+        hook->other_size = (uint8_t)place.other_size;
+        hook->other_hash =
+            hook_hash(condition->field, place.other_class, place.other_size, place.other_piece);
+        count_in(field->index, place.other_class, place.other_size);
     }
     return true;
+}
+
+/* A hook that knows of another piece asks for that, for it says no more often. */
+void index_guard(struct matcher *matcher, uint32_t condition_id)
+{
+    const struct shared_condition *condition = condition_at(matcher, condition_id);
+    const struct postings *postings = &condition->postings;
+    struct guard none = {.kind = GUARD_NONE};
+    ASSERT(postings->count > 0);
+    for (uint32_t id = condition->hook_first; id != NONE; id = hook_at(matcher, id)->own_next) {
+        const struct hook *hook = hook_at(matcher, id);
+        struct guard *guard =
+            hook->class == HOOK_RANGE ? ranges_guard(matcher, hook) : racks_guard(matcher, hook);
+        *guard = postings->count == 1 ? postings->first.guards[0] : none;
+        if (hook->other_size > 0) {
+            *guard = (struct guard){.kind = GUARD_PIECE, .hash = hook->other_hash};
+        }
+    }
 }
 
 void index_remove(struct matcher *matcher, uint32_t condition_id)
@@ -358,7 +370,6 @@ bool index_add(struct matcher *matcher, uint32_t condition_id)
             return false;
         }
         field->index->range_root = NONE;
-        field->index->any_first = NONE;
     }
     for (uint32_t test = 0; test < condition->test_count; test++) {
         if (!add_hook(matcher, condition_id, test)) {
@@ -371,45 +382,37 @@ bool index_add(struct matcher *matcher, uint32_t condition_id)
 
 /* ---- probes ---- */
 
-/* Fires the conditions of a chain that were hooked by this hash. */
-static void fire_chain(struct matcher *matcher, uint32_t id, uint64_t hash)
+void index_flush(struct matcher *matcher, bool is_whole)
 {
-    while (id != NONE) {
-        const struct hook *hook = hook_at(matcher, id);
-        if (hook->hash == hash) {
-            matcher_fire(matcher, hook->condition);
-        }
-        id = hook->chain_next;
+    for (uint32_t index = 0; index < matcher->range_probe_count; index++) {
+        const struct range_probe *probe = &matcher->range_probes[index];
+        const struct field *field = field_at(matcher, probe->field);
+        ranges_probe(matcher, field->index->range_root, probe->number, is_whole);
     }
+    matcher->range_probe_count = 0;
+    if (matcher->probe_count > 0) {
+        racks_flush(matcher, is_whole);
+    }
+    ASSERT(matcher->probe_count == 0);
 }
 
-void index_flush(struct matcher *matcher)
-{
-    uint32_t firsts[PROBES_MAX];
-    uint32_t found = 0;
-    for (uint32_t index = 0; index < matcher->probe_count; index++) {
-        uint64_t hash = matcher->probes[index];
-        const struct bucket *bucket =
-            &matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask];
-        if ((bucket->present & bucket_bit(hash)) != 0) {
-            matcher->probes[found] = hash;
-            firsts[found++] = bucket->first;
-            __builtin_prefetch(hook_at(matcher, bucket->first));
-        }
-    }
-    for (uint32_t index = 0; index < found; index++) {
-        fire_chain(matcher, firsts[index], matcher->probes[index]);
-    }
-    matcher->probe_count = 0;
-}
-
-static inline void probe_hash(struct matcher *matcher, uint64_t hash)
+static inline void probe_hash(struct matcher *matcher, uint32_t hash)
 {
     if (matcher->probe_count == PROBES_MAX) {
-        index_flush(matcher);
+        index_flush(matcher, false);
     }
     matcher->probes[matcher->probe_count++] = hash;
-    __builtin_prefetch(&matcher->hook_buckets.heads[hash & matcher->hook_buckets.mask]);
+    matcher->pieces[piece_word(hash)] |= UINT64_C(1) << piece_bit(hash);
+    __builtin_prefetch(&matcher->rack_buckets.heads[hash & matcher->rack_buckets.mask]);
+}
+
+static void probe_range(struct matcher *matcher, uint32_t field, double number)
+{
+    if (matcher->range_probe_count == PROBES_MAX) {
+        index_flush(matcher, false);
+    }
+    matcher->range_probes[matcher->range_probe_count++] =
+        (struct range_probe){field, float_near(number)};
 }
 
 static void probe_affixes(struct matcher *matcher, const struct field_index *index, uint32_t field,
@@ -516,9 +519,9 @@ void index_probe(struct matcher *matcher, const struct field_index *index, uint3
     if (value->kind == VALUE_STRING) {
         probe_text(matcher, index, field, value);
     } else if (value->kind == VALUE_NUMBER && index->counts[HOOK_RANGE] > 0) {
-        ranges_probe(matcher, index->range_root, value->number.nearest);
+        probe_range(matcher, field, value->number.nearest);
     }
-    for (uint32_t id = index->any_first; id != NONE; id = hook_at(matcher, id)->chain_next) {
-        matcher_fire(matcher, hook_at(matcher, id)->condition);
+    if (index->counts[HOOK_ANY] > 0) {
+        probe_hash(matcher, hook_hash(field, HOOK_ANY, 0, 0));
     }
 }

@@ -3,14 +3,14 @@
  *
  *     event --> walk --> field --> index: which tests does this value pass?
  *                                   |
- *                                 hook --> condition (fired) --> postings --> candidates
+ *                         rack of hooks --> condition (fired) --> postings --> candidates
  *
  * Fields form a tree of names, like the events. Equal conditions of all patterns are one. An
  * alternative is posted at one of its conditions, the one that will be met most rarely by the
  * estimate of matcher_choose; only conditions with postings are hooked into their field's index. A
  * posting repeats the rarest of the alternative's other conditions as guards, in a form that is
- * judged without leaving the list; what passes is confirmed condition by condition, each judged
- * once an event.
+ * judged without leaving the list; a condition that has one posting repeats the first of them at
+ * its hooks. What passes is confirmed condition by condition, each judged once an event.
  *
  * Everything is named by its number in a pool, so that pools may move as they grow.
  */
@@ -39,7 +39,7 @@ struct bucket {
 
 static inline uint32_t bucket_bit(uint64_t hash)
 {
-    return UINT32_C(1) << (hash >> 59);
+    return UINT32_C(1) << (hash >> 27 & 31);
 }
 
 /* A hash table of chains; what it holds has the links. */
@@ -81,7 +81,6 @@ struct field_index {
     uint32_t sizes[HOOK_CLASS_COUNT][HOOK_SIZE_COUNT]; /* hooks of that class and size */
     uint32_t size_max[HOOK_CLASS_COUNT];               /* never falls while there are hooks */
     uint32_t range_root;
-    uint32_t any_first;
 };
 
 struct field {
@@ -112,7 +111,12 @@ struct slot {
 
 /* ---- conditions ---- */
 
-enum guard_kind { GUARD_NONE, GUARD_HASH, GUARD_RANGE };
+enum guard_kind {
+    GUARD_NONE,
+    GUARD_HASH,
+    GUARD_RANGE,
+    GUARD_PIECE, /* a probe with that hash, in this event; of hooks only */
+};
 
 /* Says no only where the condition is not met. */
 struct guard {
@@ -164,22 +168,40 @@ enum judgement {
     JUDGED_UNSURE = 2 /* met, but perhaps not together with others in one element */
 };
 
-/* One test of a condition, in its field's index. */
+/* What one test of a condition is found by. */
 struct hook {
     uint32_t condition; /* or the link of a free item */
     uint32_t own_next;  /* of the same condition */
+    union {
+        uint32_t rack;
+        uint32_t block; /* HOOK_RANGE */
+    };
+    uint32_t item;       /* its place there */
+    uint32_t other_hash; /* of another piece that the value has; only if other_size > 0 */
     uint8_t class;
     uint8_t size;
+    uint8_t other_class;
+    uint8_t other_size;
+};
+
+/* What is looked at of a hook when its hash, or a range around it, is found. */
+struct hooked {
+    uint32_t condition;
+    struct guard guard;
+};
+
+/* All hooks of one hash. */
+struct rack {
+    uint32_t hash; /* or the link of a free item */
+    uint32_t chain_next;
+    uint32_t count;
     union {
-        struct {
-            uint64_t hash;
-            uint32_t chain_next; /* HOOK_ANY: of the field's list */
-            uint32_t chain_previous;
-        };
-        struct { /* HOOK_RANGE: its place */
-            uint32_t block;
-            uint32_t item;
-        };
+        uint32_t capacity; /* of many */
+        uint32_t hook;
+    };
+    union {
+        struct hooked only; /* count == 1 */
+        struct hooked *many;
     };
 };
 
@@ -197,7 +219,7 @@ struct range_block {
     float high_max; /* and in all blocks below */
     float lows[BLOCK_ITEMS];
     float highs[BLOCK_ITEMS];
-    uint32_t conditions[BLOCK_ITEMS];
+    struct hooked hooked[BLOCK_ITEMS];
     uint32_t hooks[BLOCK_ITEMS];
 };
 
@@ -233,17 +255,26 @@ struct seen_value {
 
 /* Looked for together, so that their misses of the cache overlap. */
 #define PROBES_MAX 256
+/* Which hashes were looked for in this event; several share a bit. */
+#define PIECE_BITS_LOG2 12
+#define PIECE_WORDS     (1u << (PIECE_BITS_LOG2 - 6))
+
+struct range_probe {
+    uint32_t field;
+    float number;
+};
 
 struct matcher {
     struct pool fields;
     struct pool conditions;
     struct pool hooks;
+    struct pool racks;
     struct pool blocks;
     struct pool alternatives;
     struct pool rules;
     struct buckets field_buckets;
     struct buckets condition_buckets;
-    struct buckets hook_buckets;
+    struct buckets rack_buckets;
     struct postings always; /* alternatives that nothing needs to bring up */
     size_t bytes;
     uint32_t rule_count;
@@ -256,8 +287,11 @@ struct matcher {
     bool is_unwalkable; /* no memory: every pattern is judged alone */
     struct slot *slots; /* by field */
     uint32_t slot_capacity;
-    uint64_t probes[PROBES_MAX]; /* hashes to look for among the hooks */
+    uint32_t probes[PROBES_MAX]; /* hashes to look for among the racks */
     uint32_t probe_count;
+    struct range_probe range_probes[PROBES_MAX];
+    uint32_t range_probe_count;
+    uint64_t pieces[PIECE_WORDS];
     uint32_t *fired_epoch; /* by condition: small enough to stay in the cache */
     uint32_t fired_epoch_capacity;
     uint32_t *fired; /* conditions */
@@ -289,6 +323,11 @@ static inline struct shared_condition *condition_at(const struct matcher *matche
 static inline struct hook *hook_at(const struct matcher *matcher, uint32_t id)
 {
     return (struct hook *)(void *)(matcher->hooks.items + id * sizeof(struct hook));
+}
+
+static inline struct rack *rack_at(const struct matcher *matcher, uint32_t id)
+{
+    return (struct rack *)(void *)(matcher->racks.items + id * sizeof(struct rack));
 }
 
 static inline struct range_block *block_at(const struct matcher *matcher, uint32_t id)
@@ -344,12 +383,22 @@ MUST_USE bool buckets_reserve(struct matcher *matcher, struct buckets *buckets, 
 /* All tests of a condition, or none. */
 MUST_USE bool index_add(struct matcher *matcher, uint32_t condition);
 void index_remove(struct matcher *matcher, uint32_t condition);
-/* What probes have been gathered is looked for. */
-void index_flush(struct matcher *matcher);
-/* Fires, or gathers as probes, the conditions of which value seems to pass a test: what a hook is
- * found by is a hash, or a part of the test. */
+/* After a condition has got its only posting, or is about to have others: what its hooks repeat. */
+void index_guard(struct matcher *matcher, uint32_t condition);
+/* Gathers, as probes, what the conditions of which value seems to pass a test are found by: a hash,
+ * or a part of the test. */
 void index_probe(struct matcher *matcher, const struct field_index *index, uint32_t field,
                  const struct value *value, uint64_t hash);
+/* Looks for all that was gathered, and fires what is found. is_whole: the event has no more values,
+ * so that guards can be asked. */
+void index_flush(struct matcher *matcher, bool is_whole);
+
+/* ---- matcher_racks.c: hooks by their hash ---- */
+
+MUST_USE bool racks_insert(struct matcher *matcher, uint32_t hash, uint32_t hook);
+void racks_remove(struct matcher *matcher, uint32_t hook);
+struct guard *racks_guard(struct matcher *matcher, const struct hook *hook);
+void racks_flush(struct matcher *matcher, bool is_whole);
 
 /* ---- matcher_ranges.c: which ranges hold a number ---- */
 
@@ -360,8 +409,42 @@ float float_above(double number);
 MUST_USE bool ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t hook,
                             const struct range *range);
 void ranges_remove(struct matcher *matcher, uint32_t *root, uint32_t hook);
+struct guard *ranges_guard(struct matcher *matcher, const struct hook *hook);
+/* The nearest float: bounds have moved outwards by a float at least, so that it will do. */
+float float_near(double number);
 /* Fires the conditions of ranges that seem to hold the number: bounds are rounded outwards. */
-void ranges_probe(struct matcher *matcher, uint32_t root, double number);
+void ranges_probe(struct matcher *matcher, uint32_t root, float number, bool is_whole);
+
+static inline uint32_t piece_word(uint32_t hash)
+{
+    return hash >> (32 - PIECE_BITS_LOG2 + 6);
+}
+
+static inline uint32_t piece_bit(uint32_t hash)
+{
+    return hash >> (32 - PIECE_BITS_LOG2) & 63;
+}
+
+static inline bool guard_passes(const struct matcher *matcher, const struct guard *guard)
+{
+    if (guard->kind == GUARD_NONE) {
+        return true;
+    }
+    if (guard->kind == GUARD_PIECE) {
+        return (matcher->pieces[piece_word(guard->hash)] >> piece_bit(guard->hash) & 1) != 0;
+    }
+    const struct slot *slot = &matcher->slots[guard->field];
+    if (slot->epoch != matcher->epoch) {
+        return false;
+    }
+    if (slot->value_count != 1) {
+        return true;
+    }
+    if (guard->kind == GUARD_HASH) {
+        return slot->hash == guard->hash;
+    }
+    return slot->number >= (double)guard->low && slot->number <= (double)guard->high;
+}
 
 static inline void matcher_fire(struct matcher *matcher, uint32_t id)
 {

@@ -29,6 +29,11 @@ float float_above(double number)
     return number > (double)FLT_MAX ? INFINITY : nextafterf((float)number, INFINITY);
 }
 
+float float_near(double number)
+{
+    return (float)fmax(-(double)FLT_MAX, fmin((double)FLT_MAX, number));
+}
+
 static uint64_t priority(uint32_t block)
 {
     return hash_mix(hash_mix(UINT64_C(0xD6E8FEB86659FD93), block), block);
@@ -142,7 +147,8 @@ static bool is_before(float low, float high, const struct range_block *block)
     return low < block->low || (low == block->low && high < block->high);
 }
 
-static void put(struct matcher *matcher, uint32_t id, float low, float high, uint32_t hook_id)
+static void put(struct matcher *matcher, uint32_t id, float low, float high, uint32_t hook_id,
+                struct guard guard)
 {
     struct range_block *block = block_at(matcher, id);
     struct hook *hook = hook_at(matcher, hook_id);
@@ -151,7 +157,7 @@ static void put(struct matcher *matcher, uint32_t id, float low, float high, uin
     hook->item = block->count++;
     block->lows[hook->item] = low;
     block->highs[hook->item] = high;
-    block->conditions[hook->item] = hook->condition;
+    block->hooked[hook->item] = (struct hooked){hook->condition, guard};
     block->hooks[hook->item] = hook_id;
     block->high_own = fmaxf(block->high_own, high);
 }
@@ -165,7 +171,7 @@ static void take(struct matcher *matcher, uint32_t id, uint32_t item)
     if (item != last) {
         block->lows[item] = block->lows[last];
         block->highs[item] = block->highs[last];
-        block->conditions[item] = block->conditions[last];
+        block->hooked[item] = block->hooked[last];
         block->hooks[item] = block->hooks[last];
         hook_at(matcher, block->hooks[item])->item = item;
     }
@@ -203,8 +209,9 @@ static bool divide(struct matcher *matcher, uint32_t *root, uint32_t id)
         above->low = block->lows[item];
         above->high = block->highs[item];
         uint32_t hook = block->hooks[item];
+        struct guard guard = block->hooked[item].guard;
         take(matcher, id, item);
-        put(matcher, upper, above->low, above->high, hook);
+        put(matcher, upper, above->low, above->high, hook, guard);
     }
     update_up(matcher, upper);
     update_up(matcher, id);
@@ -254,7 +261,7 @@ bool ranges_insert(struct matcher *matcher, uint32_t *root, uint32_t hook,
         }
         id = block_for(matcher, *root, low, high);
     }
-    put(matcher, id, low, high, hook);
+    put(matcher, id, low, high, hook, (struct guard){.kind = GUARD_NONE});
     update_up(matcher, id);
     ASSERT(*root != NONE);
     return true;
@@ -273,22 +280,39 @@ void ranges_remove(struct matcher *matcher, uint32_t *root, uint32_t hook_id)
     }
 }
 
+struct guard *ranges_guard(struct matcher *matcher, const struct hook *hook)
+{
+    ASSERT(hook->class == HOOK_RANGE);
+    return &block_at(matcher, hook->block)->hooked[hook->item].guard;
+}
+
 /* ---- which hold a number ---- */
 
-static void probe_block(struct matcher *matcher, const struct range_block *block, float number)
+/* First the bounds alone, without a branch that nobody can foresee; of what holds the number the
+ * guards are asked for together. */
+static void probe_block(struct matcher *matcher, const struct range_block *block, float number,
+                        bool is_whole)
 {
+    uint8_t items[BLOCK_ITEMS];
+    uint32_t found = 0;
     for (uint32_t item = 0; item < block->count; item++) {
-        if (block->lows[item] <= number && block->highs[item] >= number) {
-            matcher_fire(matcher, block->conditions[item]);
+        items[found] = (uint8_t)item;
+        found += (uint32_t)(block->lows[item] <= number) & (uint32_t)(block->highs[item] >= number);
+    }
+    for (uint32_t index = 0; index < found; index++) {
+        __builtin_prefetch(&block->hooked[items[index]]);
+    }
+    for (uint32_t index = 0; index < found; index++) {
+        const struct hooked *hooked = &block->hooked[items[index]];
+        if (!is_whole || guard_passes(matcher, &hooked->guard)) {
+            matcher_fire(matcher, hooked->condition);
         }
     }
 }
 
 /* In order; what lies below a block is passed over when it ends too low or begins too high. */
-void ranges_probe(struct matcher *matcher, uint32_t root, double wanted)
+void ranges_probe(struct matcher *matcher, uint32_t root, float number, bool is_whole)
 {
-    /* Bounds have moved outwards by a float at least, so that the nearest float will do. */
-    float number = (float)fmax(-(double)FLT_MAX, fmin((double)FLT_MAX, wanted));
     uint32_t from = NONE; /* where the walk comes from */
     uint32_t id = root;
     while (id != NONE) {
@@ -302,7 +326,7 @@ void ranges_probe(struct matcher *matcher, uint32_t root, double wanted)
         }
         if ((is_new || (from == block->left && from != NONE)) && block->low <= number) {
             if (block->high_own >= number) {
-                probe_block(matcher, block, number);
+                probe_block(matcher, block, number, is_whole);
             }
             if (high_below(matcher, block->right) >= number) {
                 next = block->right;
