@@ -32,6 +32,7 @@ struct rendering {
     size_t url;
     size_t headers[HEADERS_MAX];
     size_t header_count;
+    size_t header_value; /* of the header that is being written */
     size_t body;
     size_t body_size;
     bool has_body;
@@ -76,13 +77,14 @@ static void header_begin(struct rendering *rendering, struct bytes name)
     rendering->headers[rendering->header_count++] = rendering->out.size;
     writer_put(&rendering->out, name);
     writer_put(&rendering->out, BYTES_LITERAL(": "));
+    rendering->header_value = rendering->out.size;
 }
 
 /* libcurl takes "Name: " as a wish to send no such header, and "Name;" as an empty one. */
 static void header_end(struct rendering *rendering)
 {
     struct writer *out = &rendering->out;
-    if (!out->failed && out->data[out->size - 1] == ' ' && out->data[out->size - 2] == ':') {
+    if (!out->failed && out->size == rendering->header_value) {
         out->size--;
         out->data[out->size - 1] = ';';
     }

@@ -73,6 +73,17 @@ Test(webhooks, only_what_matches_is_called)
     cr_assert_eq(yard->count, 1);
 }
 
+/* libcurl has a notation of its own for a header without a value. */
+Test(webhooks, a_header_that_is_empty_or_ends_with_a_colon_is_sent_so)
+{
+    yard_rule(yard, "r",
+              "{\"target\":{\"url\":\"http://h/\",\"headers\":{\"X-Empty\":\"\",\"X-Colon\":\"a: "
+              "\"}}}");
+    yard_put(yard, "1", "{}");
+    cr_assert(yard_has_header(&yard->started[0], "X-Empty;\n"));
+    cr_assert(yard_has_header(&yard->started[0], "X-Colon: a: \n"));
+}
+
 Test(webhooks, two_secrets_sign_a_call)
 {
     yard_rule(yard, "r",
