@@ -285,12 +285,6 @@ static enum status listing_add_all(struct consumers *consumers, struct consumer_
     return STATUS_OK;
 }
 
-static void list_arrived(struct message *message)
-{
-    struct consumer_request *request = CONTAINER_OF(message, struct consumer_request, message);
-    list_push_back(&request->owner->arrived, &request->link);
-}
-
 void consumers_list(struct consumers *consumers, struct consumer_request *request)
 {
     const struct consumers_options *options = &consumers->options;
@@ -301,8 +295,7 @@ void consumers_list(struct consumers *consumers, struct consumer_request *reques
         request->listing == NULL ? STATUS_NO_MEMORY : listing_add_all(consumers, request);
     uint32_t next = options->thread_index + 1;
     if (status == STATUS_OK && next < options->thread_count) {
-        request->owner = options->all[next];
-        request->message.receive = list_arrived;
+        request->owner = options->all[next]; /* where it arrives as it did here */
         engine_thread_post(options->engine_thread, next, &request->message);
         return;
     }
