@@ -58,7 +58,8 @@ static void idempotency_row(struct store_batch *batch, struct shard *shard,
         .version = entry->version,
         .epoch = epoch,
         .sequence = entry->sequence,
-        .document = entry->new_document,
+        /* The first answer to an event says where it stands, not what it is. */
+        .document = entry->kind == ENTRY_EVENT ? BYTES_EMPTY : entry->new_document,
     };
     struct writer value = writer_of(shard->thread->scratch_document, SCRATCH_DOCUMENT_BYTES);
     row_idempotency_write(&row, &value);
@@ -83,9 +84,9 @@ static void record_row(struct store_batch *batch, struct shard *shard, const str
     shard->store->vtable->batch_put(batch, key, writer_bytes(&value));
 }
 
-void apply_batch_rows(struct shard *shard, struct store_batch *batch,
-                      const struct collection *collection, const struct entry *entry,
-                      uint64_t epoch)
+static void record_rows(struct shard *shard, struct store_batch *batch,
+                        const struct collection *collection, const struct entry *entry,
+                        uint64_t epoch)
 {
     ASSERT(entry->kind == ENTRY_PUT || entry->kind == ENTRY_DELETE);
     uint8_t key_bytes[ROW_KEY_BYTES_MAX];
@@ -98,6 +99,15 @@ void apply_batch_rows(struct shard *shard, struct store_batch *batch,
         shard->store->vtable->batch_delete(batch, writer_bytes(&key));
     }
     index_rows(batch, shard, collection, entry);
+}
+
+void apply_batch_rows(struct shard *shard, struct store_batch *batch,
+                      const struct collection *collection, const struct entry *entry,
+                      uint64_t epoch)
+{
+    if (entry->kind != ENTRY_EVENT) { /* which is no record */
+        record_rows(shard, batch, collection, entry, epoch);
+    }
     bool has_key = entry->idempotency_key.size > 0;
 #ifdef FRESHET_PLANT_IDEMPOTENCY_FORGOTTEN
     has_key = false;
@@ -225,10 +235,8 @@ static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint6
         struct write *write = CONTAINER_OF(at, struct write, queued);
         write->entry.sequence = write->commit.sequence;
         write->entry.time_ms = write->commit.time_ms;
-        if (write->entry.kind != ENTRY_EVENT) { /* that only moves the applied position on */
-            apply_batch_rows(shard, shard->batch, write->collection, &write->entry,
-                             write->commit.epoch);
-        }
+        apply_batch_rows(shard, shard->batch, write->collection, &write->entry,
+                         write->commit.epoch);
         *bytes_out += write->commit.entry.size + MEMTABLE_OVERHEAD_BYTES;
         *last_out = write;
         count++;

@@ -304,8 +304,6 @@ static void request_at_owner(struct shard *shard, struct request *request)
 {
     if (request->kind == REQUEST_GET) {
         read_submit(shard, request);
-    } else if (request->kind == REQUEST_EVENT) {
-        event_submit(shard, request);
     } else {
         write_submit(shard, request);
     }
@@ -346,13 +344,14 @@ static uint64_t create_hash(struct engine_thread *thread, struct request *reques
     return engine_hash(request->collection, request->new_id);
 }
 
-/* An event goes wherever its id falls. */
+/* An event goes to the shard of its idempotency key; without a key, wherever its id falls. */
 static uint64_t event_hash(struct engine_thread *thread, struct request *request)
 {
     random_uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
     request->new_id = bytes_of(request->new_id_text, UUID_TEXT_BYTES);
     request->id = request->new_id;
-    return XXH3_64bits(request->new_id.data, request->new_id.size);
+    struct bytes key = request->idempotency_key.size > 0 ? request->idempotency_key : request->id;
+    return XXH3_64bits(key.data, key.size);
 }
 
 void engine_submit(struct engine_thread *thread, struct request *request)

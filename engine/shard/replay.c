@@ -186,7 +186,7 @@ static enum status replay_entry(struct replay *replay, struct entry *entry)
     if (pending->count == 0 && shard->unflushed_bytes == 0) {
         shard->unflushed_mark = atomic_load(&engine->applied_bytes);
     }
-    enum status status = entry->kind == ENTRY_EVENT ? STATUS_OK : replay_rows(replay, shard, entry);
+    enum status status = replay_rows(replay, shard, entry);
     if (status != STATUS_OK) {
         return status;
     }

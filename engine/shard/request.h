@@ -80,7 +80,7 @@ struct request {
     struct precondition if_none_match;
     bool refresh;                 /* Cache-Control: no-cache */
     uint64_t minimum_sequence;    /* wait until this is published, up to 1 s; 0: do not wait */
-    struct bytes idempotency_key; /* CREATE: principal, path and key; empty: none */
+    struct bytes idempotency_key; /* CREATE, EVENT: principal, path and key; empty: none */
     uint8_t body_hash[16];        /* of the request's body, with a key */
     struct bytes list_field;      /* LIST: empty for all records, else a declared index */
     struct bytes list_value;

@@ -276,7 +276,6 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
 /* ---- write.c ---- */
 
 void write_submit(struct shard *shard, struct request *request);
-void event_submit(struct shard *shard, struct request *request);
 /* The newest state was read: value is the row, or empty when status is NOT_FOUND. */
 void write_resume(struct shard *shard, struct key_state *key, enum status status,
                   struct bytes value);

@@ -160,13 +160,12 @@ static void write_answer(struct write *write, struct bytes json)
 static void write_unlink(struct write *write)
 {
     struct shard *shard = write->shard;
-    if (write->key == NULL) {
-        return;
+    if (write->key != NULL) {
+        link_remove(&write->of_key);
+        ASSERT(write->key->write_count > 0);
+        write->key->write_count--;
+        key_table_settle(&shard->keys, write->key);
     }
-    link_remove(&write->of_key);
-    ASSERT(write->key->write_count > 0);
-    write->key->write_count--;
-    key_table_settle(&shard->keys, write->key);
     if (write->scope != NULL) {
         link_remove(&write->of_scope);
         key_table_settle(&shard->keys, write->scope);
@@ -226,6 +225,14 @@ static void commit_submit(struct shard *shard, struct write *write)
     journal_submit(shard->engine->journal, &write->commit);
 }
 
+static void scope_enter(struct write *write, struct key_state *scope)
+{
+    if (scope != NULL) {
+        write->scope = scope;
+        list_push_back(&scope->writes, &write->of_scope);
+    }
+}
+
 static void write_to_journal(struct shard *shard, struct key_state *key, struct key_state *scope,
                              struct request *request, const struct entry *entry,
                              struct bytes old_document)
@@ -241,10 +248,7 @@ static void write_to_journal(struct shard *shard, struct key_state *key, struct 
     write->key = key;
     list_push_back(&key->writes, &write->of_key);
     key->write_count++;
-    if (scope != NULL) {
-        write->scope = scope;
-        list_push_back(&scope->writes, &write->of_scope);
-    }
+    scope_enter(write, scope);
     commit_submit(shard, write);
 }
 
@@ -273,7 +277,17 @@ static void entry_of(const struct request *request, const struct evaluate_state 
     };
 }
 
-/* The request against one state. scope: of its idempotency key, or NULL. */
+/* scope: of the request's idempotency key, or NULL. */
+static void scope_put(const struct key_state *scope, const struct request *request,
+                      struct entry *entry)
+{
+    if (scope != NULL) {
+        entry->idempotency_key = bytes_of(scope->key + 1, (size_t)scope->key_size - 1);
+        entry->idempotency_body_hash = bytes_of(request->body_hash, sizeof(request->body_hash));
+    }
+}
+
+/* The request against one state. */
 static void evaluate(struct shard *shard, struct key_state *key, struct key_state *scope,
                      struct request *request, const struct evaluate_state *state,
                      struct write *newest)
@@ -290,10 +304,7 @@ static void evaluate(struct shard *shard, struct key_state *key, struct key_stat
         struct entry entry;
         entry_of(request, state, &result, &entry);
         entry.slot = (uint8_t)(request->hash & (SLOT_COUNT - 1));
-        if (scope != NULL) {
-            entry.idempotency_key = bytes_of(scope->key + 1, (size_t)scope->key_size - 1);
-            entry.idempotency_body_hash = bytes_of(request->body_hash, sizeof(request->body_hash));
-        }
+        scope_put(scope, request, &entry);
         write_to_journal(shard, key, scope, request, &entry, state->document);
         return;
     }
@@ -430,6 +441,50 @@ static void create_new(struct shard *shard, struct key_state *scope, struct requ
     key_table_settle(&shard->keys, state);
 }
 
+/* ---- EVENT ---- */
+
+/* There is no state to judge it by, and none that it changes. */
+static void event_new(struct shard *shard, struct key_state *scope, struct request *request)
+{
+    ASSERT(request->kind == REQUEST_EVENT);
+    ASSERT(request->id.size > 0);
+    struct entry entry = {
+        .kind = ENTRY_EVENT,
+        .slot = (uint8_t)(request->hash & (SLOT_COUNT - 1)),
+        .id = request->id,
+        .new_document = request->document,
+    };
+    scope_put(scope, request, &entry);
+    struct write *write = NULL;
+    enum status status = request->document.size > DOCUMENT_BYTES_MAX
+                             ? STATUS_TOO_LARGE
+                             : write_create(shard, &entry, BYTES_EMPTY, &write);
+    if (status != STATUS_OK) {
+        request_complete(shard->thread, request, status);
+        return;
+    }
+    write->request = request;
+    scope_enter(write, scope);
+    commit_submit(shard, write);
+}
+
+/* ---- idempotency keys, of a CREATE or an EVENT ---- */
+
+static bool may_repeat(const struct request *request)
+{
+    return request->kind == REQUEST_CREATE || request->kind == REQUEST_EVENT;
+}
+
+static void submit_new(struct shard *shard, struct key_state *scope, struct request *request)
+{
+    ASSERT(may_repeat(request));
+    if (request->kind == REQUEST_CREATE) {
+        create_new(shard, scope, request);
+    } else {
+        event_new(shard, scope, request);
+    }
+}
+
 static bool same_body(struct request *request, struct bytes hash)
 {
     if (bytes_equal(hash, bytes_of(request->body_hash, sizeof(request->body_hash)))) {
@@ -440,7 +495,7 @@ static bool same_body(struct request *request, struct bytes hash)
 }
 
 /* The same key again, while or after the first: the first answer. */
-static void create_again(struct shard *shard, struct request *request, struct bytes value)
+static void submit_again(struct shard *shard, struct request *request, struct bytes value)
 {
     struct row_idempotency row;
     enum status status = row_idempotency_read(value, &row);
@@ -451,7 +506,8 @@ static void create_again(struct shard *shard, struct request *request, struct by
         request_complete(shard->thread, request, status);
         return;
     }
-    if (row.id.size != UUID_TEXT_BYTES) {
+    bool of_event = row.version == 0;
+    if (row.id.size != UUID_TEXT_BYTES || of_event != (request->kind == REQUEST_EVENT)) {
         request_complete(shard->thread, request, STATUS_DAMAGED);
         return;
     }
@@ -461,10 +517,14 @@ static void create_again(struct shard *shard, struct request *request, struct by
     request->epoch = row.epoch;
     request->sequence = row.sequence;
     request->version = row.version;
-    answer_with_document(shard, request, request->new_id, row.document);
+    if (of_event) {
+        request_complete(shard->thread, request, STATUS_OK);
+    } else {
+        answer_with_document(shard, request, request->new_id, row.document);
+    }
 }
 
-static void create_on_pending(struct key_state *scope, struct request *request)
+static void submit_on_pending(struct key_state *scope, struct request *request)
 {
     struct write *first = CONTAINER_OF(scope->writes.next, struct write, of_scope);
     if (!same_body(request, first->entry.idempotency_body_hash)) {
@@ -474,14 +534,14 @@ static void create_on_pending(struct key_state *scope, struct request *request)
     memcpy(request->new_id_text, first->entry.id.data, first->entry.id.size);
     request->new_id = bytes_of(request->new_id_text, first->entry.id.size);
     request->created = true;
-    follow(first, request, STATUS_OK, true);
+    follow(first, request, STATUS_OK, request->kind == REQUEST_CREATE);
 }
 
-static void create_with_scope(struct shard *shard, struct key_state *scope, struct request *request,
+static void submit_with_scope(struct shard *shard, struct key_state *scope, struct request *request,
                               enum status status, struct bytes row)
 {
     if (!list_is_empty(&scope->writes)) {
-        create_on_pending(scope, request);
+        submit_on_pending(scope, request);
         return;
     }
     struct row_idempotency known;
@@ -490,9 +550,9 @@ static void create_with_scope(struct shard *shard, struct key_state *scope, stru
         status = STATUS_NOT_FOUND;
     }
     if (status == STATUS_OK) {
-        create_again(shard, request, row);
+        submit_again(shard, request, row);
     } else {
-        create_new(shard, scope, request);
+        submit_new(shard, scope, request);
     }
 }
 
@@ -500,7 +560,7 @@ static void create_with_scope(struct shard *shard, struct key_state *scope, stru
 
 static struct bytes pending_key(const struct request *request, struct writer *out)
 {
-    if (request->kind != REQUEST_CREATE) {
+    if (!may_repeat(request)) {
         return record_key(request->collection, request->id, out);
     }
     writer_u8(out, 2);
@@ -514,8 +574,8 @@ static void on_row(struct shard *shard, struct key_state *key, struct request *r
 {
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         request_complete(shard->thread, request, status);
-    } else if (request->kind == REQUEST_CREATE) {
-        create_with_scope(shard, key, request, status, row);
+    } else if (may_repeat(request)) {
+        submit_with_scope(shard, key, request, status, row);
     } else if (!list_is_empty(&key->writes)) {
         evaluate_on_pending(shard, key, request);
     } else {
@@ -588,12 +648,12 @@ static bool evaluate_on_cache(struct shard *shard, struct key_state *key, struct
 
 static void write_look_up(struct shard *shard, struct key_state *key, struct request *request)
 {
-    if (request->kind != REQUEST_CREATE && evaluate_on_cache(shard, key, request)) {
+    if (!may_repeat(request) && evaluate_on_cache(shard, key, request)) {
         return;
     }
     uint8_t row_key_bytes[ROW_KEY_BYTES_MAX + SCOPE_KEY_BYTES_MAX];
     struct writer row_key = writer_of(row_key_bytes, sizeof(row_key_bytes));
-    if (request->kind == REQUEST_CREATE) {
+    if (may_repeat(request)) {
         row_idempotency_key(request->idempotency_key, &row_key);
     } else {
         row_record_key(request->collection->name, request->id, &row_key);
@@ -622,8 +682,8 @@ void write_submit(struct shard *shard, struct request *request)
         request_complete(shard->thread, request, status);
         return;
     }
-    if (request->kind == REQUEST_CREATE && request->idempotency_key.size == 0) {
-        create_new(shard, NULL, request);
+    if (may_repeat(request) && request->idempotency_key.size == 0) {
+        submit_new(shard, NULL, request);
         return;
     }
     uint8_t key_bytes[KEY_BYTES_MAX];
@@ -642,31 +702,4 @@ void write_submit(struct shard *shard, struct request *request)
     if (key != NULL) {
         key_table_settle(&shard->keys, key);
     }
-}
-
-/* ---- events of users ---- */
-
-/* There is no state to judge it by, and none that it changes. */
-void event_submit(struct shard *shard, struct request *request)
-{
-    ASSERT(request->kind == REQUEST_EVENT);
-    enum status status = admission(shard, request);
-    struct write *write = NULL;
-    if (status == STATUS_OK) {
-        const struct entry entry = {
-            .kind = ENTRY_EVENT,
-            .slot = (uint8_t)(request->hash & (SLOT_COUNT - 1)),
-            .id = request->new_id,
-            .new_document = request->document,
-        };
-        status = request->document.size > DOCUMENT_BYTES_MAX
-                     ? STATUS_TOO_LARGE
-                     : write_create(shard, &entry, BYTES_EMPTY, &write);
-    }
-    if (status != STATUS_OK) {
-        request_complete(shard->thread, request, status);
-        return;
-    }
-    write->request = request;
-    commit_submit(shard, write);
 }

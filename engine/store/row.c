@@ -142,8 +142,8 @@ enum status row_idempotency_read(struct bytes value, struct row_idempotency *out
     row.epoch = reader_u64(&reader);
     row.sequence = reader_u64(&reader);
     row.document = reader_bytes(&reader, reader_left(&reader));
-    if (reader.failed || row.id.size == 0 || row.id.size > ID_BYTES_MAX || row.version == 0 ||
-        row.document.size == 0) {
+    if (reader.failed || row.id.size == 0 || row.id.size > ID_BYTES_MAX ||
+        (row.version == 0) != (row.document.size == 0)) {
         return STATUS_DAMAGED;
     }
     *out = row;

@@ -48,7 +48,7 @@ struct row_idempotency {
     uint64_t expires_ms;
     struct bytes body_hash; /* 16 bytes */
     struct bytes id;
-    uint64_t version;
+    uint64_t version; /* 0: of a user's event, which has no document here either */
     uint64_t epoch;
     uint64_t sequence;
     struct bytes document; /* as first answered */

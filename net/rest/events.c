@@ -101,8 +101,9 @@ void rest_events(struct rest *rest, struct http_exchange *exchange)
         return;
     }
     struct request *request = rest_request_begin(rest, exchange, REQUEST_EVENT, NULL, BYTES_EMPTY);
-    if (request != NULL && rest_body_object(rest, exchange, &event) &&
-        event_check(rest, exchange, event) && rest_document_keep(rest, exchange, event, false)) {
+    if (request != NULL && rest_idempotency_set(rest, exchange, request, BYTES_LITERAL("events")) &&
+        rest_body_object(rest, exchange, &event) && event_check(rest, exchange, event) &&
+        rest_document_keep(rest, exchange, event, false)) {
         rest_request_submit(rest, request, event_done);
     }
 }

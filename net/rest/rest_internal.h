@@ -193,6 +193,10 @@ MUST_USE bool rest_body_object(struct rest *rest, struct http_exchange *exchange
  * done, and sets request.document; false when answered. */
 MUST_USE bool rest_document_keep(struct rest *rest, struct http_exchange *exchange,
                                  struct bytes document, bool without_id);
+/* Idempotency-Key of what POST makes, if there is one; path: without its '/'. False when
+ * answered. */
+MUST_USE bool rest_idempotency_set(struct rest *rest, struct http_exchange *exchange,
+                                   struct request *request, struct bytes path);
 /* When the request is done: the engine has its own copy by then. */
 void rest_document_free(struct request *request);
 /* freshet-position: where a reader must be to see what this write left, also when it changed

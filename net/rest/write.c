@@ -228,9 +228,8 @@ static bool conditions_set(struct rest *rest, struct http_exchange *exchange,
     return true;
 }
 
-/* Idempotency-Key of a creation; false when answered. */
-static bool idempotency_set(struct rest *rest, struct http_exchange *exchange,
-                            struct request *request)
+bool rest_idempotency_set(struct rest *rest, struct http_exchange *exchange,
+                          struct request *request, struct bytes path)
 {
     struct bytes value = exchange->request.known[HTTP_IDEMPOTENCY_KEY];
     if (value.data == NULL) {
@@ -250,7 +249,7 @@ static bool idempotency_set(struct rest *rest, struct http_exchange *exchange,
     writer_put(&scope, request->principal->name);
     writer_u8(&scope, 0);
     writer_u8(&scope, '/');
-    writer_put(&scope, request->collection->name);
+    writer_put(&scope, path);
     writer_u8(&scope, 0);
     writer_put(&scope, key);
     ASSERT(!scope.failed);
@@ -354,7 +353,7 @@ static void write_submit(struct rest *rest, struct http_exchange *exchange, enum
     }
     bool ready = conditions_set(rest, exchange, request);
     if (ready && kind == REQUEST_CREATE) {
-        ready = idempotency_set(rest, exchange, request);
+        ready = rest_idempotency_set(rest, exchange, request, collection->name);
     }
     if (ready && kind != REQUEST_DELETE) {
         ready = body_read(rest, exchange, request);

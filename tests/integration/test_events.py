@@ -50,6 +50,32 @@ class Events(support.ServerTest):
         answer = self.request("GET", "/changes?" + urllib.parse.urlencode({"from": before}))
         self.assertIn('{"a":1.50,"b":1E2,"c":12345678901234567890}', answer.text)
 
+    def test_a_key_gives_the_first_answer_again(self):
+        before = self.request("PUT", "/pets/four", {"message": "a"}).headers["freshet-position"]
+        key = {"Idempotency-Key": "once"}
+        first = self.request("POST", "/events", EVENT, key)
+        self.assertEqual(first.status, 201)
+
+        def repeated():
+            again = self.request("POST", "/events", EVENT, key)
+            self.assertEqual((again.status, again.json), (201, first.json))
+            self.assertEqual(again.headers["freshet-position"], first.headers["freshet-position"])
+            other = self.request("POST", "/events", {**EVENT, "source": "other"}, key)
+            self.problem(other, 422, "Idempotency-Key")
+            self.assertEqual([change["eventID"] for change in self.page(**{"from": before})], [first.json["eventID"]])
+
+        repeated()
+        # On another path the key is another one.
+        self.assertEqual(self.request("POST", "/pets", {"a": 1}, key).status, 201)
+        before = self.request("PUT", "/pets/four", {"message": "b"}).headers["freshet-position"]
+        self.server.kill()
+        self.server.start()
+        self.setUp()
+        again = self.request("POST", "/events", EVENT, key)
+        self.assertEqual((again.status, again.json), (201, first.json))
+        self.assertEqual(self.page(**{"from": before}), [])
+        self.problem(self.request("POST", "/events", EVENT, {"Idempotency-Key": ""}), 400, "Idempotency-Key")
+
     def test_what_is_no_event_is_refused(self):
         for body, status, words in [
                 ({**EVENT, "source": ""}, 422, "source"), ({**EVENT, "source": "x" * 257}, 422, "source"),

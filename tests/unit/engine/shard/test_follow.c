@@ -295,6 +295,47 @@ Test(follow, events_come_from_any_thread_spread_over_shards_and_a_start_replays_
     cr_assert_eq(a.request.sequence, 61u);
 }
 
+static void event_with_key(struct world_request *request, uint32_t from, uint8_t body)
+{
+    request->request.idempotency_key = BYTES_LITERAL("anonymous\0/events\0key");
+    memset(request->request.body_hash, body, sizeof(request->request.body_hash));
+    world_submit(&world, from, request, REQUEST_EVENT, NULL, NULL, "{\"n\":1}");
+}
+
+Test(follow, an_event_with_the_key_of_another_is_that_one_while_and_after_it_runs)
+{
+    world.hold_journal = true;
+    event_with_key(&a, 0, 1);
+    event_with_key(&b, 1, 1);
+    world_step(&world);
+    cr_assert_not(a.done);
+    cr_assert_not(b.done);
+    world.hold_journal = false;
+    world_settle(&world);
+    cr_assert_eq(a.request.status, STATUS_OK);
+    cr_assert_eq(b.request.status, STATUS_OK);
+    cr_assert_eq(a.request.sequence, 1u);
+    cr_assert_eq(b.request.sequence, 1u);
+    event_with_key(&b, 1, 2);
+    world_settle(&world);
+    cr_assert_eq(b.request.status, STATUS_UNPROCESSABLE);
+    for (uint32_t life = 0; life < 2; life++) {
+        event_with_key(&b, 0, 1);
+        world_settle(&world);
+        cr_assert_eq(b.request.status, STATUS_OK);
+        cr_assert_eq(b.request.sequence, 1u);
+        cr_assert_eq(b.request.epoch, a.request.epoch);
+        cr_assert(bytes_equal(b.request.new_id, a.request.new_id));
+        world_restart_engine(&world);
+    }
+    world.now_ns += 24ull * 3600 * 1000000000ull + 1000000000ull;
+    world_step(&world);
+    event_with_key(&b, 0, 2);
+    world_settle(&world);
+    cr_assert_eq(b.request.status, STATUS_OK);
+    cr_assert_eq(b.request.sequence, 2u, "a day later it is another one");
+}
+
 Test(follow, events_and_writes_of_one_shard_keep_their_order)
 {
     world.hold_journal = true;

@@ -174,6 +174,21 @@ Test(row, an_idempotency_row_comes_back)
     cr_assert(bytes_equal(read.document, row.document));
 }
 
+Test(row, an_idempotency_row_of_an_event_has_neither_version_nor_document)
+{
+    for (int i = 0; i < 4; i++) {
+        uint8_t data[ROW_IDEMPOTENCY_HEADER_BYTES_MAX + 1];
+        struct row_idempotency row = idempotency_example();
+        row.version = (i & 1) == 0 ? 0 : 2;
+        row.document = (i & 2) == 0 ? BYTES_EMPTY : BYTES_LITERAL("\x80");
+        struct writer writer = writer_of(data, sizeof(data));
+        row_idempotency_write(&row, &writer);
+        cr_assert_not(writer.failed);
+        cr_assert_eq(row_idempotency_read(writer_bytes(&writer), &row),
+                     i == 0 || i == 3 ? STATUS_OK : STATUS_DAMAGED);
+    }
+}
+
 Test(row, the_largest_idempotency_row_fits)
 {
     uint8_t id[ID_BYTES_MAX];
