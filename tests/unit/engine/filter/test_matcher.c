@@ -261,6 +261,48 @@ Test(matcher, thousands_of_texts_come_and_go)
     churn(text_pattern, text_event, "texts");
 }
 
+/* Lists that share their words, so that each word is in many, with few conditions beside. */
+static void list_pattern(struct dice *dice, char *out, size_t room)
+{
+    size_t size = (size_t)snprintf(out, room, "{\"p\":[");
+    for (uint32_t left = dice_below(dice, 4); left > 0; left--) {
+        size += (size_t)snprintf(out + size, room - size, "\"%u\",", dice_below(dice, 30));
+    }
+    size += (size_t)snprintf(out + size, room - size, "\"%u\"]", dice_below(dice, 30));
+    if (dice_below(dice, 3) > 0) {
+        size += (size_t)snprintf(out + size, room - size, ",\"q\":[%u]", dice_below(dice, 4));
+    }
+    if (dice_below(dice, 3) > 0) {
+        size += (size_t)snprintf(out + size, room - size, ",\"r\":[{\"numeric\":[\">\",%u]}]",
+                                 dice_below(dice, 4));
+    }
+    (void)snprintf(out + size, room - size, "}");
+}
+
+static void list_event(struct dice *dice, char *out, size_t room)
+{
+    uint32_t word = dice_below(dice, 30);
+    uint32_t number = dice_below(dice, 4);
+    uint32_t other = dice_below(dice, 5);
+    switch (dice_below(dice, 3)) {
+    case 0:
+        (void)snprintf(out, room, "{\"p\":\"%u\",\"q\":%u,\"r\":%u}", word, number, other);
+        break;
+    case 1:
+        (void)snprintf(out, room, "{\"r\":[%u,%u],\"q\":[%u,9],\"p\":[\"%u\",\"%u\"]}", number,
+                       other, number, word, other);
+        break;
+    default:
+        (void)snprintf(out, room, "{\"q\":%u,\"p\":[\"%u\",\"%u\"]}", number, word, other);
+        break;
+    }
+}
+
+Test(matcher, thousands_of_lists_come_and_go)
+{
+    churn(list_pattern, list_event, "lists");
+}
+
 static void block_pattern(struct dice *dice, char *out, size_t room)
 {
     if (dice_below(dice, 2) == 0) {
@@ -331,6 +373,40 @@ Test(matcher, an_event_with_a_large_array_is_judged_whole)
     cr_expect_eq(count_of(matcher, document_of(text)), 1);
     drop(matcher, &entries[0]);
     drop(matcher, &entries[1]);
+    matcher_destroy(&matcher);
+}
+
+/* More than are looked for at once, with what other fields say still to come. */
+Test(matcher, what_comes_behind_a_large_array_counts)
+{
+    static const char *const PATTERNS[] = {
+        "{\"a\":[7],\"z\":[\"w\"]}",
+        "{\"a\":[7],\"z\":[\"v\"]}",
+        "{\"a\":[{\"numeric\":[\">=\",8,\"<\",9]}],\"z\":[\"w\"]}",
+        "{\"a\":[{\"numeric\":[\">=\",8,\"<\",9]}],\"z\":[\"v\"]}",
+        "{\"a\":[\"first\"],\"n\":[{\"numeric\":[\">\",4,\"<\",6]}]}",
+        "{\"a\":[\"first\"],\"n\":[{\"numeric\":[\">\",5]}]}",
+        "{\"t\":[{\"wildcard\":\"*abcdefgh*ijklmnop*\"}]}",
+        "{\"t\":[{\"wildcard\":\"*abcdefgh*ijklmnoq*\"}]}",
+    };
+    enum { COUNT = sizeof(PATTERNS) / sizeof(PATTERNS[0]), ROOM = 20000, ELEMENTS = 1000 };
+    struct matcher *matcher = new_matcher();
+    struct entry entries[COUNT] = {{0}};
+    for (size_t index = 0; index < COUNT; index++) {
+        add(matcher, &entries[index], PATTERNS[index]);
+    }
+    char *text = keep_new(ROOM);
+    size_t size = (size_t)snprintf(text, ROOM, "{\"a\":[\"first\",0");
+    for (int number = 1; number < ELEMENTS; number++) {
+        size += (size_t)snprintf(text + size, ROOM - size, ",%d", number);
+    }
+    (void)snprintf(text + size, ROOM - size,
+                   "],\"t\":\"abcdefgh%0*dijklmnop\",\"n\":5,\"z\":\"w\"}", ELEMENTS, 0);
+    compare(matcher, entries, COUNT, document_of(text));
+    cr_expect_eq(count_of(matcher, document_of(text)), COUNT / 2);
+    for (size_t index = 0; index < COUNT; index++) {
+        drop(matcher, &entries[index]);
+    }
     matcher_destroy(&matcher);
 }
 
