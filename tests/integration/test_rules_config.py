@@ -1,46 +1,12 @@
 """Rules of the configuration file: a start puts those that differ from what is stored, and no others."""
 
-import http.server
 import json
 import pathlib
 import signal
-import threading
 import unittest
 
+import receiver
 import support
-
-
-class Receiver(http.server.ThreadingHTTPServer):
-    """Remembers the bodies that were sent to it."""
-
-    def __init__(self):
-        self.bodies = []
-        self.came = threading.Condition()
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                with receiver.came:
-                    receiver.bodies.append(json.loads(body))
-                    receiver.came.notify_all()
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.port = self.server_address[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def wait_for(self, count):
-        with self.came:
-            if not self.came.wait_for(lambda: len(self.bodies) >= count, support.REQUEST_TIMEOUT_S):
-                raise AssertionError(f"only {self.bodies}")
-            return list(self.bodies)
 
 
 def config(rules):
@@ -52,9 +18,8 @@ def config(rules):
 
 class RulesOfTheFile(unittest.TestCase):
     def setUp(self):
-        self.receiver = Receiver()
-        self.addCleanup(self.receiver.server_close)
-        self.addCleanup(self.receiver.shutdown)
+        self.receiver = receiver.Receiver()
+        self.addCleanup(self.receiver.close)
         self.data = None
 
     def start(self, rules):
@@ -64,7 +29,7 @@ class RulesOfTheFile(unittest.TestCase):
         return server.start()
 
     def rule(self, template):
-        return {"target": {"url": f"http://127.0.0.1:{self.receiver.port}/hook", "template": template}}
+        return {"target": {"url": self.receiver.url("/hook"), "template": template}}
 
     def test_are_at_work_when_the_server_is_ready(self):
         for number in range(3):
@@ -73,8 +38,8 @@ class RulesOfTheFile(unittest.TestCase):
             self.assertEqual(client.request("PUT", f"/pets/{number}", {}).status, 201)
             # The rules of earlier files stay: each start has one more.
             expected = (number + 1) * (number + 2) // 2
-            got = self.receiver.wait_for(expected)
-            self.assertEqual(len([body for body in got if body["id"] == str(number)]), number + 1)
+            got = self.receiver.wait(expected)
+            self.assertEqual(len([call for call in got if call.json["id"] == str(number)]), number + 1)
             client.close()
             self.assertEqual(server.stop(), 0)
 
