@@ -162,15 +162,21 @@ static void curl_start(struct calls *calls, struct call *call)
     }
 }
 
-/* A target that takes no connection is down for every call; what comes later is this call's. */
-static enum call_result failure_of(const struct call *call, CURLcode code)
+static bool was_sent(const struct call *call)
 {
     curl_off_t sent_us = 0;
     curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
-    if (sent_us > 0) {
+    return sent_us > 0;
+}
+
+/* A target that takes no connection is down for every call; what comes later is this call's. */
+static enum call_result failure_of(const struct call *call, CURLcode code)
+{
+    if (was_sent(call)) {
         return code == CURLE_OPERATION_TIMEDOUT ? CALL_TIMED_OUT : CALL_BROKEN;
     }
-    return CALL_UNREACHABLE;
+    bool is_never = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
+    return is_never ? CALL_FORBIDDEN : CALL_UNREACHABLE;
 }
 
 static enum call_result result_of(struct call *call, CURLcode code)
@@ -198,9 +204,6 @@ static enum call_result result_of(struct call *call, CURLcode code)
     }
     if (call->reason[0] == '\0') {
         snprintf(call->reason, sizeof(call->reason), "%s", curl_easy_strerror(code));
-    }
-    if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
-        return CALL_FORBIDDEN;
     }
     return failure_of(call, code);
 }

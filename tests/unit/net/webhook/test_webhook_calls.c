@@ -209,6 +209,24 @@ Test(webhook_calls, a_connection_that_ends_early_is_broken)
     calls_destroy(&calls);
 }
 
+/* libcurl calls it a protocol that it does not support, as it does a URL that it may not call. */
+Test(webhook_calls, an_answer_that_is_no_http_is_broken_and_not_forbidden)
+{
+    static const char *const answers[] = {"hello", "HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n",
+                                          "HTTP/7.3 200 OK\r\nContent-Length: 0\r\n\r\n"};
+    struct calls *calls = calls_of("127.0.0.0/8");
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct target target;
+        target_begin(&target, answers[i]);
+        struct call call = {.method = RULE_GET};
+        call_run(calls, &call, target.url);
+        cr_expect_eq(call.result, CALL_BROKEN, "%s: %d, %s", answers[i], (int)call.result,
+                     call.reason);
+        target_end(&target);
+    }
+    calls_destroy(&calls);
+}
+
 Test(webhook_calls, an_answer_without_an_end_is_cut_and_its_status_counts)
 {
     struct target target;
