@@ -57,7 +57,6 @@ static void event_answer(struct rest *rest, struct http_exchange *exchange,
 {
     uint8_t id_bytes[CHANGE_ID_BYTES_MAX];
     uint8_t body_bytes[CHANGE_ID_BYTES_MAX + 32];
-    uint8_t head_bytes[HEAD_BYTES_MAX];
     const struct change change = {.store_id = engine_journal(rest->options.engine)->store_id,
                                   .kind = CHANGE_EVENT,
                                   .epoch = request->epoch,
@@ -67,12 +66,7 @@ static void event_answer(struct rest *rest, struct http_exchange *exchange,
     writer_put(&body, change_id(&change, id_bytes)); /* letters, digits and dashes */
     writer_put(&body, BYTES_LITERAL("\"}"));
     ASSERT(!body.failed);
-    struct writer head = writer_of(head_bytes, sizeof(head_bytes));
-    head_begin(&rest->heads, 201, &head);
-    writer_put(&head, BYTES_LITERAL("Content-Type: application/json\r\n"));
-    head_line_number(&head, "Content-Length", body.size);
-    rest_head_position(rest, request, &head);
-    rest_answer_body(exchange, &head, writer_bytes(&body), 201, NULL, NULL);
+    rest_answer_written(rest, exchange, request, 201, writer_bytes(&body));
 }
 
 static void event_done(struct request *request)

@@ -202,6 +202,9 @@ void rest_document_free(struct request *request);
 /* freshet-position: where a reader must be to see what this write left, also when it changed
  * nothing. */
 void rest_head_position(struct rest *rest, const struct request *request, struct writer *head);
+/* What a write answers that is no record: a small JSON body, and freshet-position. */
+void rest_answer_written(struct rest *rest, struct http_exchange *exchange,
+                         const struct request *request, uint16_t status, struct bytes body);
 /* First thing in a done: the rest it belongs to. The answer is the last thing, see answer.c. */
 struct rest *rest_request_done(struct request *request);
 

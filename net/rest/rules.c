@@ -224,13 +224,7 @@ static void delete_done(struct request *request)
         rest_answer_failure(rest, exchange, request);
         return;
     }
-    uint8_t head_bytes[HEAD_BYTES_MAX];
-    struct writer head = writer_of(head_bytes, sizeof(head_bytes));
-    head_begin(&rest->heads, 200, &head);
-    writer_put(&head, BYTES_LITERAL("Content-Type: application/json\r\n"));
-    head_line_number(&head, "Content-Length", body.size);
-    rest_head_position(rest, request, &head);
-    rest_answer_body(exchange, &head, body, 200, NULL, NULL);
+    rest_answer_written(rest, exchange, request, 200, body);
 }
 
 static void rule_delete(struct rest *rest, struct http_exchange *exchange, struct bytes name)

@@ -283,6 +283,18 @@ void rest_head_position(struct rest *rest, const struct request *request, struct
     writer_put(head, BYTES_LITERAL("\r\n"));
 }
 
+void rest_answer_written(struct rest *rest, struct http_exchange *exchange,
+                         const struct request *request, uint16_t status, struct bytes body)
+{
+    uint8_t head_bytes[HEAD_BYTES_MAX];
+    struct writer head = writer_of(head_bytes, sizeof(head_bytes));
+    head_begin(&rest->heads, status, &head);
+    writer_put(&head, BYTES_LITERAL("Content-Type: application/json\r\n"));
+    head_line_number(&head, "Content-Length", body.size);
+    rest_head_position(rest, request, &head);
+    rest_answer_body(exchange, &head, body, status, NULL, NULL);
+}
+
 static void answer_record(struct rest *rest, struct http_exchange *exchange,
                           const struct request *request)
 {
@@ -310,13 +322,7 @@ static void answer_deleted(struct rest *rest, struct http_exchange *exchange,
                            const struct request *request)
 {
     const struct bytes body = BYTES_LITERAL("{\"message\":\"item deleted\"}");
-    uint8_t head_bytes[HEAD_BYTES_MAX];
-    struct writer head = writer_of(head_bytes, sizeof(head_bytes));
-    head_begin(&rest->heads, 200, &head);
-    writer_put(&head, BYTES_LITERAL("Content-Type: application/json\r\n"));
-    head_line_number(&head, "Content-Length", body.size);
-    rest_head_position(rest, request, &head);
-    rest_answer_body(exchange, &head, body, 200, NULL, NULL);
+    rest_answer_written(rest, exchange, request, 200, body);
 }
 
 static void write_done(struct request *request)
