@@ -32,6 +32,7 @@ struct disk_operation {
     size_t size;
     /* a write that is complete only when it is on stable storage (as with RWF_DSYNC) */
     bool durable;
+    bool cached; /* a write that is complete when the system has it, and a kill -9 leaves it */
     /* OK, DISK_FULL or IO_ERROR. A short write is continued by the disk; it is never reported as
      * OK. */
     void (*done)(struct disk_operation *operation, enum status status);

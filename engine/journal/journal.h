@@ -52,6 +52,9 @@ enum journal_durability {
 struct journal_options {
     enum journal_durability durability;
     uint64_t interval_ns;
+    /* Durability interval and none: a batch goes into the system's page cache, so that its commit
+     * waits for no device. */
+    bool cached_writes;
     uint64_t segment_bytes;   /* 64 MiB */
     uint64_t retention_bytes; /* 8 GiB */
     uint64_t retention_ms;    /* 24 h, by entry times */

@@ -168,7 +168,9 @@ static bool options_fit(const struct journal_options *options)
 
 static enum status segments_allocate(struct segments *segments)
 {
-    size_t size = align_up(segments->options.batch_bytes_max, SEGMENTS_ALIGNMENT);
+    /* A cached write goes on to the end of its page. */
+    size_t size =
+        align_up(segments->options.batch_bytes_max, SEGMENTS_ALIGNMENT) + SEGMENTS_ALIGNMENT;
     for (size_t i = 0; i < 2; i++) {
         segments->batches[i].data = aligned_alloc(SEGMENTS_ALIGNMENT, size);
         segments->batches[i].size = BATCH_HEADER_BYTES;

@@ -214,6 +214,11 @@ static void operation_done(struct disk_operation *operation, enum status status)
     own->status = status;
 }
 
+static bool is_cached(const struct segments *segments, bool durable)
+{
+    return segments->options.cached_writes && !durable;
+}
+
 static void write_submit(struct segments *segments, enum segments_writing what, int file,
                          uint64_t offset, const uint8_t *data, size_t size, bool durable)
 {
@@ -227,6 +232,7 @@ static void write_submit(struct segments *segments, enum segments_writing what, 
                                                         .data = data,
                                                         .size = size,
                                                         .durable = durable,
+                                                        .cached = is_cached(segments, durable),
                                                         .done = operation_done,
                                                         .context = segments};
     segments->disk->vtable->submit(segments->disk, &segments->write.operation);
@@ -319,6 +325,13 @@ static void seal_and_submit(struct segments *segments, size_t stored_bytes)
     segments->active_offset += stored_bytes;
     segments->gathering ^= 1;
     batch_reset(&segments->batches[segments->gathering]);
+    if (is_cached(segments, durable)) {
+        /* To the end of its page: of a page that is written in part, and is not in memory, the rest
+         * would have to be read from the disk first. It is unused. */
+        size_t padded = align_up(offset + stored_bytes, SEGMENTS_ALIGNMENT) - offset;
+        memset(batch->data + stored_bytes, 0, padded - stored_bytes);
+        stored_bytes = padded;
+    }
     write_submit(segments, WRITING_BATCH, segments->active_file, offset, batch->data, stored_bytes,
                  durable);
     gather_queued(segments);

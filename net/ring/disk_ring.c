@@ -90,7 +90,8 @@ static void slot_submit(struct slot *slot)
     struct disk_operation *operation = slot->operation;
     struct disk_ring *disk = slot->disk;
     const struct file *file = file_at(&disk->disk, operation->file);
-    int fd = file->direct != NO_DESCRIPTOR ? file->direct : file->buffered;
+    bool direct = file->direct != NO_DESCRIPTOR && !operation->cached;
+    int fd = direct ? file->direct : file->buffered;
     if (operation->kind == DISK_SYNC) {
         ring_sync(disk->ring, &slot->ring_operation, fd);
         return;

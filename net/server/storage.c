@@ -126,6 +126,7 @@ static enum status journal_open(struct storage *storage, const struct storage_op
     struct journal_options journal_options = {
         .durability = (enum journal_durability)settings->durability,
         .interval_ns = settings->sync_interval,
+        .cached_writes = true,
         .segment_bytes = settings->segment_bytes,
         .retention_bytes = settings->retention_bytes,
         .retention_ms = settings->retention / SETTING_MS,

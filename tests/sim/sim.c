@@ -440,6 +440,7 @@ static enum status journal_start(struct sim *sim, struct journal_problem *proble
     const struct journal_options options = {
         .durability = sim->setup.durability,
         .interval_ns = 1000000,
+        .cached_writes = sim->setup.extras || sim->setup.subscribers,
         .segment_bytes = sim->setup.segment_bytes,
         .retention_bytes = sim->setup.retention_bytes,
         .retention_ms = UINT64_MAX,

@@ -73,6 +73,7 @@ static struct journal_options options_of(struct world *world)
 {
     return (struct journal_options){.durability = world->durability,
                                     .interval_ns = 1000000,
+                                    .cached_writes = world->seed % 2 == 1,
                                     .segment_bytes = SEGMENT_BYTES,
                                     .retention_bytes = 4 * SEGMENT_BYTES,
                                     .retention_ms = UINT64_MAX,
