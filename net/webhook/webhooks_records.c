@@ -259,14 +259,32 @@ static bool parked_row(struct walk *walk, struct bytes id, struct bytes document
     return true;
 }
 
+static void dead_letter_deleted(struct write *write)
+{
+    enum status status = write->request.status;
+    walk_written(write->context, status == STATUS_NOT_FOUND ? STATUS_OK : status);
+}
+
+/* A crash between two writes leaves a change parked and a dead letter, when it was given up or
+ * driven again: then it is tried, and is none yet. */
 static bool dead_letter_row(struct walk *walk, struct bytes id, struct bytes document)
 {
     (void)document;
     struct runner *runner = runner_of_parked(walk, id);
-    if (runner != NULL) {
+    if (runner == NULL) {
+        return true;
+    }
+    if (item_find(runner, id) == NULL) {
         runner->counts.dead_letters++;
         runner_touch(runner);
+        return true;
     }
+    if (!write_begin(walk->webhooks, REQUEST_DELETE, COLLECTION_DEAD_LETTERS, id, BYTES_EMPTY,
+                     dead_letter_deleted, walk)) {
+        walk->status = STATUS_NO_MEMORY;
+        return false;
+    }
+    walk->writes++;
     return true;
 }
 

@@ -91,8 +91,8 @@ static bool parked_write(struct walk *walk, struct bytes id, struct bytes dead_l
     return true;
 }
 
-/* Its change is on its way already: after a crash it may be both. One that is about to end as a
- * dead letter stays one. */
+/* Its change is on its way already: after a crash it may have come from the journal again. One that
+ * is about to end as a dead letter stays one. */
 static void known_row(struct walk *walk, struct bytes id, const struct item *item)
 {
     if (item->write != ITEM_WRITE_DEAD && item->write != ITEM_WRITE_REMOVE) {
