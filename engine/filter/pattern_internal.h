@@ -37,7 +37,6 @@ enum test_kind {
     TEST_ANYTHING_BUT, /* none of its parts */
     TEST_ABSENT,       /* exists: false; no value satisfies it */
 };
-#define TEST_KIND_COUNT (TEST_ABSENT + 1)
 
 struct range {
     double low;

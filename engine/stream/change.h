@@ -31,9 +31,6 @@ enum change_transition { CHANGE_STAYS, CHANGE_ENTERS, CHANGE_LEAVES };
 
 /* Eight hexadecimal digits of the store id, the epoch, the sequence: "1f3a9c2e-1-123". */
 #define CHANGE_ID_BYTES_MAX 64
-/* MessagePack of a change beyond its two images. */
-#define CHANGE_FIXED_BYTES_MAX (4096 + 64 * 1024)
-#define CHANGE_BYTES_MAX       (2 * DOCUMENT_BYTES_MAX + CHANGE_FIXED_BYTES_MAX)
 
 struct change {
     struct store_id store_id;

@@ -259,7 +259,6 @@ bool stream_lag_step(struct stream *stream);
 
 /* ---- reads.c ---- */
 
-void stream_reads_init(struct stream *stream);
 /* Closes readers and forgets blocks; nothing is under way. */
 void stream_reads_deinit(struct stream *stream);
 /* Starts what store threads can take. */

@@ -31,7 +31,6 @@
 
 #define TEMPLATE_BYTES_MAX  (64u << 10)
 #define TEMPLATE_PLACES_MAX 256
-#define TEMPLATE_DEPTH_MAX  32
 /* Of a problem in words. */
 #define TEMPLATE_PROBLEM_BYTES 160
 
