@@ -15,6 +15,8 @@
 #define JUDGED_FIRST 4
 /* So many reads of memory are under way together. */
 #define BATCH 24
+/* Of a list of postings so many are asked for; the processor sees the rest coming. */
+#define POSTINGS_SEEN 24
 
 static_assert(sizeof(struct posting) == 32, "two postings in a cache line");
 
@@ -529,27 +531,35 @@ static void confirm_batch(struct matcher *matcher, const uint32_t *candidates, u
     }
 }
 
-static void ask_for_condition(const struct matcher *matcher, uint32_t id)
+static void judge_batch(struct matcher *matcher, const uint32_t *fired, uint32_t count)
 {
-    const struct shared_condition *condition = condition_at(matcher, id);
-    __builtin_prefetch(condition);
-    __builtin_prefetch(&condition->postings.more);
+    for (uint32_t index = 0; index < count; index++) {
+        const struct shared_condition *condition = condition_at(matcher, fired[index]);
+        __builtin_prefetch(condition);
+        __builtin_prefetch(&condition->postings.more);
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        const struct shared_condition *condition = condition_at(matcher, fired[index]);
+        __builtin_prefetch(condition->tests);
+        __builtin_prefetch(condition->tests + 1);
+        for (uint32_t more = 1; more < condition->postings.count && more < POSTINGS_SEEN;
+             more += 2) {
+            __builtin_prefetch(&condition->postings.more[more - 1]);
+        }
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        struct postings *postings = &condition_at(matcher, fired[index])->postings;
+        if (postings->count < JUDGED_FIRST || judge(matcher, fired[index]) != JUDGED_NO) {
+            take_candidates(matcher, postings);
+        }
+    }
 }
 
 static void judge_fired(struct matcher *matcher)
 {
-    for (uint32_t index = 0; index < matcher->fired_count && index < BATCH; index++) {
-        ask_for_condition(matcher, matcher->fired[index]);
-    }
-    for (uint32_t index = 0; index < matcher->fired_count; index++) {
-        if (index + BATCH < matcher->fired_count) {
-            ask_for_condition(matcher, matcher->fired[index + BATCH]);
-        }
-        uint32_t id = matcher->fired[index];
-        struct postings *postings = &condition_at(matcher, id)->postings;
-        if (postings->count < JUDGED_FIRST || judge(matcher, id) != JUDGED_NO) {
-            take_candidates(matcher, postings);
-        }
+    for (uint32_t from = 0; from < matcher->fired_count; from += BATCH) {
+        uint32_t left = matcher->fired_count - from;
+        judge_batch(matcher, matcher->fired + from, left < BATCH ? left : BATCH);
     }
     take_candidates(matcher, &matcher->always);
     for (uint32_t from = 0; from < matcher->candidate_count; from += BATCH) {

@@ -7,7 +7,8 @@
 
 #define POOL_ITEMS_FIRST 16
 #define BUCKETS_FIRST    64
-#define HUGE_PAGE_BYTES  ((uintptr_t)2 << 20)
+#define HUGE_PAGE_BYTES  ((size_t)2 << 20)
+#define LINE_BYTES       64
 
 void *matcher_allocate(struct matcher *matcher, size_t size)
 {
@@ -27,15 +28,22 @@ void matcher_free(struct matcher *matcher, void *memory, size_t size)
     }
 }
 
-/* Large arrays are read all over: huge pages save a fault of the address cache at each step. */
-static void advise(uint8_t *memory, size_t size)
+/*
+ * Large arrays are read all over: huge pages save a fault of the address cache at each step. Items
+ * are of a size that divides a line of the cache, or is some of them, and begin where one does.
+ */
+static void *allocate_aligned(size_t size)
 {
-    uintptr_t from = ((uintptr_t)memory + HUGE_PAGE_BYTES - 1) & ~(HUGE_PAGE_BYTES - 1);
-    uintptr_t to = ((uintptr_t)memory + size) & ~(HUGE_PAGE_BYTES - 1);
-    if (from < to) {
-        /* Where the kernel has none, it is slower, that is all. */
-        (void)madvise(memory + (from - (uintptr_t)memory), to - from, MADV_HUGEPAGE);
+    void *memory;
+    size_t alignment = size >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : LINE_BYTES;
+    if (posix_memalign(&memory, alignment, size) != 0) {
+        return NULL;
     }
+    if (size >= HUGE_PAGE_BYTES) {
+        /* Where the kernel has none, it is slower, that is all. */
+        (void)madvise(memory, size & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
+    }
+    return memory;
 }
 
 bool matcher_reserve(struct matcher *matcher, void *array, uint32_t count, uint32_t *capacity,
@@ -50,15 +58,18 @@ bool matcher_reserve(struct matcher *matcher, void *array, uint32_t count, uint3
     memcpy(&old, array, sizeof(old));
     size_t size;
     uint8_t *grown = wanted < NONE && size_multiply((size_t)wanted, item_bytes, &size)
-                         ? realloc(old, size)
+                         ? allocate_aligned(size)
                          : NULL;
     if (grown == NULL) {
         return false;
     }
     size_t size_before = *capacity * item_bytes;
+    if (old != NULL) {
+        memcpy(grown, old, size_before);
+        free(old);
+    }
     memset(grown + size_before, 0, size - size_before);
     matcher->bytes += size - size_before;
-    advise(grown, size);
     memcpy(array, &grown, sizeof(grown));
     *capacity = (uint32_t)wanted;
     return true;
