@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "engine/filter/matcher_internal.h"
