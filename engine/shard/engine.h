@@ -115,7 +115,8 @@ uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint6
  */
 void engine_thread_follow(struct engine_thread *thread, uint64_t seen_sequence);
 /* A follower that looks for records of internal collections alone (a worker without rules) is left
- * asleep while only others change, but for one time in some hundred. False is the state at first. */
+ * asleep while only others change, but for one time in some hundred. False is the state at
+ * first. */
 void engine_thread_follow_internal(struct engine_thread *thread, bool only_internal);
 
 /* Before and after the thread sleeps; begin is false when there is something to do. */
