@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* The whole of XXH3 here, so that a short text is hashed without a call. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
