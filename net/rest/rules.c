@@ -529,8 +529,9 @@ static void redrive_done(struct webhooks_redrive *redrive)
     if (redrive->status != STATUS_OK) {
         rest_answer_status(rest, exchange, redrive->status,
                            redrive->status == STATUS_BUSY
-                               ? BYTES_LITERAL("Another redrive is under way, or there are too "
-                                               "many parked changes; try again later")
+                               ? BYTES_LITERAL("Another redrive is under way, the rules are still "
+                                               "being read after a start, or there are too many "
+                                               "parked changes; try again later")
                                : BYTES_EMPTY);
         return;
     }

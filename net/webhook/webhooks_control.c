@@ -334,6 +334,7 @@ static bool operation_apply(struct webhooks *webhooks, const struct operation *o
         return true;
     }
     case OPERATION_SYNCED:
+        webhooks->has_rules = true;
         for (struct link *link = webhooks->runners.next; link != &webhooks->runners;
              link = link->next) {
             struct runner *runner = CONTAINER_OF(link, struct runner, link);

@@ -250,6 +250,7 @@ struct webhooks {
 
     struct subscription control; /* of the rules */
     bool is_controlled;
+    bool has_rules; /* all that were there when it began */
     bool control_stuck;
     bool control_ended;
     uint64_t control_again_ns;

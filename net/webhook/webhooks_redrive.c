@@ -146,7 +146,8 @@ static void redrive_receive(struct message *message)
     struct webhooks_redrive *redrive = CONTAINER_OF(message, struct webhooks_redrive, message);
     struct webhooks *webhooks = redrive->webhooks;
     struct runner *runner = runner_find(webhooks, redrive->rule);
-    if (webhooks->redrive != NULL || webhooks->draining || webhooks->loading != LOAD_DONE) {
+    bool is_ready = webhooks->has_rules && webhooks->loading == LOAD_DONE;
+    if (webhooks->redrive != NULL || webhooks->draining || !is_ready) {
         redrive_reply(redrive, STATUS_BUSY);
         return;
     }
