@@ -14,7 +14,6 @@
 #define CHANGE_MEMBERS_BYTES 512
 /* The most that JSON is larger than MessagePack: "\u001f" for one byte. */
 #define JSON_GROWTH_MAX 8
-#define INTERNAL_PREFIX '_'
 
 enum status stream_look_init(struct stream *stream)
 {
@@ -80,7 +79,8 @@ static void look_begin(struct stream *stream)
     at->judged = BYTES_EMPTY;
     at->judged_before = BYTES_EMPTY;
     at->collection = name.size == 0 ? NULL : collection_find(stream, name);
-    at->is_internal = name.size > 0 && name.data[0] == INTERNAL_PREFIX;
+    /* Of a collection that is no longer in the configuration nothing can be read, either. */
+    at->is_hidden = name.size > 0 && (at->collection == NULL || at->collection->internal);
 }
 
 bool stream_look_at(struct stream *stream, const struct entry *entry)
@@ -110,14 +110,14 @@ bool stream_covers(const struct stream *stream, const struct subscription *subsc
 {
     const struct looked_at *at = &stream->at;
     const struct collection *collection = subscription->options.collection;
-    bool covers = collection == NULL ? !at->is_internal : collection == at->collection;
+    bool covers = collection == NULL ? !at->is_hidden : collection == at->collection;
     return covers && (!subscription->has_slots || slot_is_covered(subscription, &at->change));
 }
 
 bool stream_moves(const struct stream *stream, const struct subscription *subscription)
 {
     const struct looked_at *at = &stream->at;
-    return !at->is_internal ||
+    return !at->is_hidden ||
            (at->collection != NULL && at->collection == subscription->options.collection);
 }
 

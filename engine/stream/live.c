@@ -178,13 +178,13 @@ static void live_look(struct stream *stream, const struct entry *entry)
         return;
     }
     const struct looked_at *at = &stream->at;
-    if (!at->is_internal) {
+    if (!at->is_hidden) {
         offer_plain(stream, plain_list(stream, NULL));
     }
     if (at->collection != NULL) {
         offer_plain(stream, plain_list(stream, at->collection));
     }
-    bool asks_matchers = !at->is_internal || stream->internal_patterns > 0;
+    bool asks_matchers = !at->is_hidden || stream->internal_patterns > 0;
     if (asks_matchers && matcher_count(stream->matcher) > 0) {
         offer_matched(stream);
     }
@@ -192,7 +192,7 @@ static void live_look(struct stream *stream, const struct entry *entry)
         offer_enter_leave(stream);
     }
     /* Only now: whoever is stuck stands before this entry. */
-    if (!at->is_internal) {
+    if (!at->is_hidden) {
         stream->live_seen = entry->sequence;
         stream->live_epoch = entry->epoch;
     }

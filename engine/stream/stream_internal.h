@@ -69,8 +69,8 @@ struct looked_at {
     struct change change;
     uint64_t mark;                       /* a number of its own */
     const struct collection *collection; /* NULL: a user's event, or a collection that is gone */
-    bool is_internal;                    /* of one of the server's own collections */
-    struct bytes judged;                 /* empty: not built yet */
+    bool is_hidden;      /* of a collection of the server's own, or of one that is gone */
+    struct bytes judged; /* empty: not built yet */
     struct bytes judged_before;
 };
 

@@ -82,6 +82,22 @@ Test(stream, does_not_tell_of_the_servers_own_records_but_to_who_asks_for_them)
     listener_expect(&b, 0, "INSERT one 1");
 }
 
+Test(stream, tells_nothing_of_a_collection_that_is_gone_from_the_configuration)
+{
+    struct collection gone = *world_pets(&scene.world);
+    gone.name = BYTES_LITERAL("gone");
+    scene_put_in(&scene, &gone, "old", "{}");
+    scene_put(&scene, "rex", "{}");
+    cr_assert_eq(SUBSCRIBE(&a, .from = SUBSCRIBE_EARLIEST), STATUS_OK);
+    cr_assert_eq(SUBSCRIBE(&b, .from = SUBSCRIBE_SNAPSHOT), STATUS_OK);
+    scene_settle(&scene);
+    scene_put_in(&scene, &gone, "older", "{}");
+    scene_put(&scene, "max", "{}");
+    scene_settle(&scene);
+    listener_expect(&a, 0, "INSERT rex 2, INSERT max 4");
+    listener_expect(&b, 0, "SNAPSHOT rex 2, SYNCED, INSERT max 4");
+}
+
 Test(stream, matches_patterns_live_and_lagging_alike)
 {
     const char *pattern = "{\"newImage\":{\"age\":[{\"numeric\":[\">\",3]}]}}";
