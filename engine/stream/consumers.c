@@ -393,7 +393,7 @@ static enum status ack_raise(struct consumer *consumer, struct consumer_request 
     }
     if (request->token.generation == 0) {
         detail_set(&request->detail, "The position is not one that a member of this group was "
-                                     "given");
+                                     "given; without a member it moves the whole group on");
         return STATUS_INVALID;
     }
     if (group_ack(consumer, request, raised_out) == 0) {
