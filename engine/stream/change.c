@@ -3,11 +3,9 @@
 #include <xxhash.h>
 
 #include "protocol/base/assert.h"
+#include "protocol/base/time_text.h"
 #include "protocol/document/document.h"
 
-#define TIME_TEXT_BYTES    24 /* 2026-01-01T00:00:00.000Z */
-#define MS_PER_SECOND      1000ull
-#define SECONDS_PER_DAY    86400ull
 #define EPOCH_DIGITS_BYTES 4 /* of the store id, as eight hexadecimal digits */
 
 /* Which member is written from which image. */
@@ -116,39 +114,6 @@ const char *change_name(enum change_kind kind)
     UNREACHABLE();
 }
 
-static void digits_put(uint8_t *at, size_t count, uint64_t value)
-{
-    for (size_t i = count; i > 0; i--) {
-        at[i - 1] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    }
-}
-
-/*
- * RFC 3339 in UTC, to the millisecond. Years begin in March, so that the leap day is the last one
- * of a year and months before it have lengths that a line through 153 / 5 gives.
- */
-static struct bytes time_text(uint64_t time_ms, uint8_t text[TIME_TEXT_BYTES])
-{
-    uint64_t second = time_ms / MS_PER_SECOND;
-    uint64_t shifted = second / SECONDS_PER_DAY + 719468; /* days since 0000-03-01 */
-    uint64_t era = shifted / 146097;                      /* of 400 years */
-    uint64_t day_of_era = shifted % 146097;
-    uint64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t month = (5 * day_of_year + 2) / 153; /* 0: March */
-    memcpy(text, "0000-00-00T00:00:00.000Z", TIME_TEXT_BYTES);
-    digits_put(text, 4, era * 400 + year_of_era + (month >= 10 ? 1 : 0));
-    digits_put(text + 5, 2, month >= 10 ? month - 9 : month + 3);
-    digits_put(text + 8, 2, day_of_year - (153 * month + 2) / 5 + 1);
-    digits_put(text + 11, 2, second / 3600 % 24);
-    digits_put(text + 14, 2, second / 60 % 60);
-    digits_put(text + 17, 2, second % 60);
-    digits_put(text + 20, 3, time_ms % MS_PER_SECOND);
-    return bytes_of(text, TIME_TEXT_BYTES);
-}
-
 /* ---- MessagePack ---- */
 
 #define WRITE_NAME(out, name) document_write_string((out), BYTES_LITERAL(name))
@@ -184,7 +149,9 @@ static void write_head(const struct change *change, uint32_t member_count, struc
 static void write_time(const struct change *change, struct writer *out)
 {
     uint8_t time[TIME_TEXT_BYTES];
-    member_text(out, BYTES_LITERAL("time"), time_text(change->time_ms, time));
+    struct writer text = writer_of(time, sizeof(time));
+    time_text_write(&text, change->time_ms);
+    member_text(out, BYTES_LITERAL("time"), writer_bytes(&text));
 }
 
 /* A user's own event: its three members between ours. It has no images, so no view leaves anything

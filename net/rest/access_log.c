@@ -3,6 +3,7 @@
  * on. The line says where and how, never what: no body, no query, no field.
  */
 #include "net/rest/rest_internal.h"
+#include "protocol/base/time_text.h"
 #include "protocol/base/utf8.h"
 #include "protocol/document/json.h"
 
@@ -28,45 +29,12 @@ static const char *outcome_name(uint8_t outcome)
     UNREACHABLE();
 }
 
-/* A decimal number with leading zeros. */
-static void padded_write(struct writer *out, uint64_t value, size_t digits)
-{
-    uint8_t *at = writer_reserve(out, digits);
-    for (size_t place = digits; at != NULL && place > 0; place--) {
-        at[place - 1] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    }
-}
-
-/* RFC 3339 with milliseconds, out of an HTTP date: both are of the same second. */
-static void time_write(struct heads *heads, uint64_t wall_ms, struct writer *out)
-{
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    uint8_t date[HEAD_DATE_BYTES];
-    struct writer text = writer_of(date, sizeof(date));
-    head_date_write(heads, wall_ms / 1000, &text);
-    uint64_t month = 1;
-    while (month < 12 && memcmp(months + (month - 1) * 3, date + 8, 3) != 0) {
-        month++;
-    }
-    writer_put(out, bytes_of(date + 12, 4));
-    writer_u8(out, '-');
-    padded_write(out, month, 2);
-    writer_u8(out, '-');
-    writer_put(out, bytes_of(date + 5, 2));
-    writer_u8(out, 'T');
-    writer_put(out, bytes_of(date + 17, 8));
-    writer_u8(out, '.');
-    padded_write(out, wall_ms % 1000, 3);
-    writer_u8(out, 'Z');
-}
-
 static void line_write(struct rest *rest, struct http_exchange *exchange, uint64_t duration_ns,
                        struct writer *out)
 {
     uint8_t id[REQUEST_ID_BYTES_MAX];
     writer_put(out, BYTES_LITERAL("{\"time\":\""));
-    time_write(&rest->heads, rest->wall_ms, out);
+    time_text_write(out, rest->wall_ms);
     writer_put(out, BYTES_LITERAL("\",\"method\":\""));
     writer_text(out, metrics_method_name(exchange->request.method));
     writer_put(out, BYTES_LITERAL("\",\"path\":"));

@@ -1,6 +1,7 @@
 #include "net/rest/head.h"
 
 #include "protocol/base/assert.h"
+#include "protocol/base/time_text.h"
 
 #define SECONDS_PER_DAY 86400
 #define NO_SECOND       UINT64_MAX
@@ -23,30 +24,19 @@ static void digits_put(uint8_t *at, uint64_t value)
     at[1] = (uint8_t)('0' + value % 10);
 }
 
-/*
- * The civil date of a day since 1970-01-01, in years that begin in March, so that the leap day is
- * the last one of a year and months before it have lengths that a line through 153 / 5 gives.
- */
 static void day_format(uint64_t day, uint8_t text[HEAD_DAY_BYTES])
 {
     static const char weekdays[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
-    static const char months[] = "MarAprMayJunJulAugSepOctNovDecJanFeb";
-    uint64_t shifted = day + 719468; /* since 0000-03-01 */
-    uint64_t era = shifted / 146097; /* of 400 years */
-    uint64_t day_of_era = shifted % 146097;
-    uint64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t month = (5 * day_of_year + 2) / 153; /* 0: March */
-    uint64_t year = era * 400 + year_of_era + (month >= 10 ? 1 : 0);
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct civil_date date = civil_date_of(day);
     memcpy(text, weekdays + day % 7 * 3, 3);
     memcpy(text + 3, ", ", 2);
-    digits_put(text + 5, day_of_year - (153 * month + 2) / 5 + 1);
+    digits_put(text + 5, date.day);
     text[7] = ' ';
-    memcpy(text + 8, months + month * 3, 3);
+    memcpy(text + 8, months + (date.month - 1) * 3, 3);
     text[11] = ' ';
-    digits_put(text + 12, year / 100);
-    digits_put(text + 14, year);
+    digits_put(text + 12, date.year / 100);
+    digits_put(text + 14, date.year);
     text[16] = ' ';
 }
 

@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "net/server/clock.h"
 #include "protocol/base/assert.h"
+#include "protocol/base/time_text.h"
 
 /* How long the end of the process waits for whoever reads the lines. */
 #define FLUSH_MS 1000
@@ -51,20 +51,6 @@ static void text_write(struct writer *out, const char *text)
     writer_u8(out, '"');
 }
 
-static void time_write(struct writer *out, uint64_t wall_ms)
-{
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm parts;
-    gmtime_r(&seconds, &parts);
-    char text[32];
-    size_t size = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &parts);
-    writer_put(out, bytes_of(text, size));
-    for (uint64_t unit = 100; unit > 0; unit /= 10) {
-        writer_u8(out, (uint8_t)('0' + wall_ms / unit % 10));
-    }
-    writer_u8(out, 'Z');
-}
-
 static const char *level_name(enum log_level level)
 {
     switch (level) {
@@ -84,7 +70,7 @@ static struct bytes line_write(struct writer *out, enum log_level level, const c
                                const struct log_field *fields, size_t field_count)
 {
     writer_text(out, "{\"time\":\"");
-    time_write(out, clock_wall_ms());
+    time_text_write(out, clock_wall_ms());
     writer_text(out, "\",\"level\":\"");
     writer_text(out, level_name(level));
     writer_text(out, "\",\"message\":");
