@@ -1,11 +1,9 @@
 /*
  * Rules and dead letters as JSON, as their readers see them: without secrets, with how they run.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <time.h>
-
+#include "net/rest/field.h"
 #include "net/rest/rules_internal.h"
+#include "protocol/base/time_text.h"
 #include "protocol/document/document.h"
 #include "protocol/document/json.h"
 
@@ -13,26 +11,10 @@
 static const char *const hidden_headers[] = {"authorization", "proxy-authorization", "cookie",
                                              "x-api-key"};
 
-static bool text_equals_folded(struct bytes text, const char *lower)
-{
-    size_t size = strlen(lower);
-    if (text.size != size) {
-        return false;
-    }
-    for (size_t at = 0; at < size; at++) {
-        uint8_t byte = text.data[at];
-        byte = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 'a' - 'A') : byte;
-        if (byte != (uint8_t)lower[at]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool header_is_hidden(struct bytes name)
 {
     for (size_t index = 0; index < sizeof(hidden_headers) / sizeof(hidden_headers[0]); index++) {
-        if (text_equals_folded(name, hidden_headers[index])) {
+        if (field_equals(name, bytes_of_text(hidden_headers[index]))) {
             return true;
         }
     }
@@ -48,48 +30,43 @@ static void value_write(struct writer *json, struct bytes value)
 
 /* ---- rules ---- */
 
-static void headers_write(struct writer *json, struct bytes headers)
+typedef void member_writer(struct writer *json, struct bytes name, struct bytes value);
+
+/* The members of an object; `before` stands before the first. */
+static void members_write(struct writer *json, struct bytes object, const char *before,
+                          member_writer *value_as)
 {
     struct document_cursor cursor;
     struct bytes name;
     struct bytes value;
-    const char *before = "";
-    document_cursor_open(headers, &cursor);
-    writer_u8(json, '{');
+    document_cursor_open(object, &cursor);
     while (document_next_member(&cursor, &name, &value)) {
         writer_text(json, before);
         before = ",";
         json_string_write(json, name);
         writer_u8(json, ':');
-        if (header_is_hidden(name)) {
-            json_string_write(json, BYTES_LITERAL(RULES_MASK));
-        } else {
-            value_write(json, value);
-        }
+        value_as(json, name, value);
     }
-    writer_u8(json, '}');
 }
 
-static void target_write(struct writer *json, struct bytes target)
+static void header_write(struct writer *json, struct bytes name, struct bytes value)
 {
-    struct document_cursor cursor;
-    struct bytes name;
-    struct bytes value;
-    const char *before = "";
-    document_cursor_open(target, &cursor);
-    writer_u8(json, '{');
-    while (document_next_member(&cursor, &name, &value)) {
-        writer_text(json, before);
-        before = ",";
-        json_string_write(json, name);
-        writer_u8(json, ':');
-        if (bytes_equal(name, BYTES_LITERAL("headers")) && document_is_object(value)) {
-            headers_write(json, value);
-        } else {
-            value_write(json, value);
-        }
+    if (header_is_hidden(name)) {
+        json_string_write(json, BYTES_LITERAL(RULES_MASK));
+    } else {
+        value_write(json, value);
     }
-    writer_u8(json, '}');
+}
+
+static void target_member_write(struct writer *json, struct bytes name, struct bytes value)
+{
+    if (bytes_equal(name, BYTES_LITERAL("headers")) && document_is_object(value)) {
+        writer_u8(json, '{');
+        members_write(json, value, "", header_write);
+        writer_u8(json, '}');
+    } else {
+        value_write(json, value);
+    }
 }
 
 static void secret_write(struct writer *json, struct bytes secret)
@@ -153,27 +130,25 @@ static void state_write(const struct rest *rest, struct bytes name, struct write
     writer_u8(json, '}');
 }
 
+static void rule_member_write(struct writer *json, struct bytes name, struct bytes value)
+{
+    if (bytes_equal(name, BYTES_LITERAL("secret"))) {
+        secret_write(json, value);
+    } else if (bytes_equal(name, BYTES_LITERAL("target")) && document_is_object(value)) {
+        writer_u8(json, '{');
+        members_write(json, value, "", target_member_write);
+        writer_u8(json, '}');
+    } else {
+        value_write(json, value);
+    }
+}
+
 void rules_rule_write(const struct rest *rest, struct bytes name, struct bytes rule,
                       struct writer *json)
 {
-    struct document_cursor cursor;
-    struct bytes member;
-    struct bytes value;
-    document_cursor_open(rule, &cursor);
     writer_text(json, "{\"name\":");
     json_string_write(json, name);
-    while (document_next_member(&cursor, &member, &value)) {
-        writer_u8(json, ',');
-        json_string_write(json, member);
-        writer_u8(json, ':');
-        if (bytes_equal(member, BYTES_LITERAL("secret"))) {
-            secret_write(json, value);
-        } else if (bytes_equal(member, BYTES_LITERAL("target")) && document_is_object(value)) {
-            target_write(json, value);
-        } else {
-            value_write(json, value);
-        }
-    }
+    members_write(json, rule, ",", rule_member_write);
     writer_text(json, ",\"state\":");
     state_write(rest, name, json);
     writer_u8(json, '}');
@@ -237,17 +212,9 @@ static void member_time(struct writer *json, const char *name, uint64_t time_ms)
         writer_text(json, "null");
         return;
     }
-    char text[48];
-    char day[32];
-    struct tm fields;
-    time_t seconds = (time_t)(time_ms / 1000);
-    if (gmtime_r(&seconds, &fields) == NULL ||
-        strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &fields) == 0) {
-        writer_text(json, "null");
-        return;
-    }
-    snprintf(text, sizeof(text), "\"%s.%03uZ\"", day, (unsigned)(time_ms % 1000));
-    writer_text(json, text);
+    writer_u8(json, '"');
+    time_text_write(json, time_ms);
+    writer_u8(json, '"');
 }
 
 static void member_copy(struct writer *json, struct bytes row, struct bytes name)
