@@ -48,16 +48,18 @@ static enum status parts_create(struct worker *worker, struct settings_problem *
         settings_problem_set(problem, "webhook_allow: %s", words);
         return status;
     }
-    /* One for each rule, and one that follows the rules themselves. */
     const struct stream_options stream = {
         .engine = options->engine,
         .engine_thread = worker->engine_thread,
         .executor = options->executor,
+        /* One for each rule, and one that follows the rules themselves. */
         .subscriptions_max = RULES_MAX + 1,
     };
+    status = stream_create(&stream, &worker->stream);
     const struct webhooks_options webhooks = {
         .engine = options->engine,
         .engine_thread = worker->engine_thread,
+        .stream = worker->stream,
         .internal = options->internal,
         .collections = options->collections,
         .collection_count = options->collection_count,
@@ -66,11 +68,8 @@ static enum status parts_create(struct worker *worker, struct settings_problem *
         .log = worker_log,
         .log_context = worker,
     };
-    status = stream_create(&stream, &worker->stream);
     if (status == STATUS_OK) {
-        struct webhooks_options with_stream = webhooks;
-        with_stream.stream = worker->stream;
-        status = webhooks_create(&with_stream, &worker->webhooks);
+        status = webhooks_create(&webhooks, &worker->webhooks);
     }
     const struct rules_put_options rules = {
         .engine_thread = worker->engine_thread,
