@@ -6,9 +6,6 @@
 #include "engine/stream/consumers_internal.h"
 #include "protocol/document/json.h"
 
-/* A document of JSON takes at most so many bytes of MessagePack for each of text; see limits.h. */
-#define MSGPACK_PER_JSON (DOCUMENT_BYTES_MAX / DOCUMENT_JSON_BYTES_MAX)
-
 /* ---- bodies ---- */
 
 struct consumer_body *consumer_body_create(uint8_t *definition, size_t definition_size, bool group)
@@ -214,16 +211,12 @@ static enum status load_record(struct consumers *consumers, struct bytes record)
 
 static enum status load_page(struct consumers *consumers, struct bytes json)
 {
-    size_t capacity = json.size * MSGPACK_PER_JSON + 64;
-    uint8_t *memory = malloc(capacity);
-    if (memory == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    struct writer page = writer_of(memory, capacity);
-    enum status status = json_to_document(json, &page, NULL);
+    uint8_t *memory;
+    struct bytes page;
+    enum status status = json_rendered_read(json, &memory, &page);
     struct document_cursor cursor;
     struct bytes record;
-    if (status == STATUS_OK && !document_cursor_open(writer_bytes(&page), &cursor)) {
+    if (status == STATUS_OK && !document_cursor_open(page, &cursor)) {
         status = STATUS_DAMAGED;
     }
     while (status == STATUS_OK && document_next_element(&cursor, &record)) {

@@ -388,14 +388,14 @@ static bool row_write(const struct rest *rest, struct bytes row, struct bytes fi
 static bool rows_write(const struct rest *rest, struct bytes page, struct bytes first,
                        struct writer *json_out)
 {
-    size_t room = 3 * page.size + 64;
-    struct writer document = text_make(room);
+    uint8_t *memory;
+    struct bytes document;
     struct document_cursor cursor;
     struct bytes row;
     bool more = true;
-    if (document.failed || json_rendered_to_document(page, &document) != STATUS_OK ||
-        !document_cursor_open(writer_bytes(&document), &cursor)) {
-        free(document.data);
+    if (json_rendered_read(page, &memory, &document) != STATUS_OK ||
+        !document_cursor_open(document, &cursor)) {
+        free(memory);
         json_out->failed = true;
         return false;
     }
@@ -406,7 +406,7 @@ static bool rows_write(const struct rest *rest, struct bytes page, struct bytes 
         more = row_write(rest, row, first, json_out);
     }
     writer_u8(json_out, ']');
-    free(document.data);
+    free(memory);
     return more;
 }
 

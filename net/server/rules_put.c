@@ -47,17 +47,12 @@ static void rule_log(const struct rules_put *rules, enum log_level level, const 
  * counts as another: putting it again does no harm. */
 static bool is_stored(struct bytes record_json, struct bytes rule)
 {
-    size_t capacity = 3 * record_json.size + 16;
-    uint8_t *buffer = malloc(capacity);
-    if (buffer == NULL) {
-        return false;
-    }
-    struct writer record = writer_of(buffer, capacity);
+    uint8_t *memory;
+    struct bytes record;
     struct bytes stored;
-    bool same = json_to_document(record_json, &record, NULL) == STATUS_OK &&
-                webhooks_record_rule(writer_bytes(&record), &stored) &&
-                document_equal(stored, rule);
-    free(buffer);
+    bool same = json_rendered_read(record_json, &memory, &record) == STATUS_OK &&
+                webhooks_record_rule(record, &stored) && document_equal(stored, rule);
+    free(memory);
     return same;
 }
 

@@ -452,16 +452,11 @@ struct reading {
 
 static enum status change_take(struct item *item, struct bytes json)
 {
-    size_t room = 3 * json.size + 64;
-    uint8_t *memory = malloc(room);
-    if (memory == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    struct writer document = writer_of(memory, room);
+    uint8_t *memory;
+    struct bytes document;
     struct bytes change;
-    enum status status = json_rendered_to_document(json, &document);
-    if (status == STATUS_OK &&
-        !document_find(writer_bytes(&document), BYTES_LITERAL("change"), &change)) {
+    enum status status = json_rendered_read(json, &memory, &document);
+    if (status == STATUS_OK && !document_find(document, BYTES_LITERAL("change"), &change)) {
         status = STATUS_DAMAGED;
     }
     if (status == STATUS_OK) {

@@ -144,15 +144,11 @@ void walk_written(struct walk *walk, enum status status)
 /* The rows of a page of JSON. */
 static enum status rows_take(struct walk *walk, struct bytes page)
 {
-    size_t room = 3 * page.size + 64;
-    uint8_t *memory = malloc(room);
-    if (memory == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    struct writer document = writer_of(memory, room);
+    uint8_t *memory;
+    struct bytes document;
     struct document_cursor cursor;
-    enum status status = json_rendered_to_document(page, &document);
-    if (status == STATUS_OK && !document_cursor_open(writer_bytes(&document), &cursor)) {
+    enum status status = json_rendered_read(page, &memory, &document);
+    if (status == STATUS_OK && !document_cursor_open(document, &cursor)) {
         status = STATUS_DAMAGED;
     }
     struct bytes row;

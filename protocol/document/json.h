@@ -47,6 +47,9 @@ MUST_USE enum status json_to_document(struct bytes json, struct writer *document
 
 /* The same of a text that document_to_json made, which may nest as deep as that does. */
 MUST_USE enum status json_rendered_to_document(struct bytes json, struct writer *document_out);
+/* The same in a block of its own, which the caller frees. On failure *memory_out is NULL. */
+MUST_USE enum status json_rendered_read(struct bytes json, uint8_t **memory_out,
+                                        struct bytes *document_out);
 
 /*
  * The document as compact JSON: no white space, members in their order, strings escaped only where

@@ -615,3 +615,27 @@ extern "C" enum status json_rendered_to_document(struct bytes json, struct write
 {
     return parse_within(json, DOCUMENT_RENDER_DEPTH_MAX, document_out, nullptr);
 }
+
+extern "C" enum status json_rendered_read(struct bytes json, uint8_t **memory_out,
+                                          struct bytes *document_out)
+{
+    *memory_out = nullptr;
+    *document_out = BYTES_EMPTY;
+    if (json.size > JSON_BYTES_MAX) {
+        return STATUS_TOO_LARGE;
+    }
+    size_t capacity = json.size * (DOCUMENT_BYTES_MAX / DOCUMENT_JSON_BYTES_MAX) + 64;
+    uint8_t *memory = static_cast<uint8_t *>(malloc(capacity));
+    if (memory == nullptr) {
+        return STATUS_NO_MEMORY;
+    }
+    struct writer document = writer_of(memory, capacity);
+    enum status status = json_rendered_to_document(json, &document);
+    if (status != STATUS_OK) {
+        free(memory);
+        return status;
+    }
+    *memory_out = memory;
+    *document_out = writer_bytes(&document);
+    return STATUS_OK;
+}

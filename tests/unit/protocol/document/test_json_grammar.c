@@ -381,6 +381,13 @@ Test(json_grammar, one_hundred_and_twenty_eight_levels_are_taken_and_one_more_is
         writer = new_writer(10000);
         struct bytes nobodys = nested(DOCUMENT_RENDER_DEPTH_MAX + 1, OPEN[kind], "1", CLOSE[kind]);
         cr_expect_eq(json_rendered_to_document(nobodys, &writer), STATUS_INVALID);
+        uint8_t *memory;
+        struct bytes block;
+        cr_expect_eq(json_rendered_read(nobodys, &memory, &block), STATUS_INVALID);
+        cr_expect_null(memory);
+        cr_expect_eq(json_rendered_read(ours, &memory, &block), STATUS_OK);
+        cr_expect_eq(strlen(json_of(block)), ours.size);
+        free(memory);
         struct bytes deepest = nested(1000000, OPEN[kind], "1", CLOSE[kind]);
         cr_expect_eq(json_to_document(deepest, &writer, &error), STATUS_INVALID);
         struct bytes open = nested(1000000, OPEN[kind], "", "");
