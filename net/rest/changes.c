@@ -191,6 +191,13 @@ static void ending_set(struct changes *changes, enum changes_ending ending, enum
     changes_touch(changes);
 }
 
+void changes_fail(struct changes *changes, enum status status)
+{
+    ASSERT(status != STATUS_OK);
+    ending_set(changes, status == STATUS_POSITION_EXPIRED ? CHANGES_EXPIRED : CHANGES_FAILED,
+               status);
+}
+
 void changes_finish(struct changes *changes)
 {
     ending_set(changes, CHANGES_DRAINS, STATUS_OK);
@@ -235,8 +242,7 @@ static void on_ended(struct subscription *subscription, enum status status)
     struct changes *changes = changes_of(subscription);
     ASSERT(changes->subscribed && status != STATUS_OK);
     changes->subscribed = false;
-    ending_set(changes, status == STATUS_POSITION_EXPIRED ? CHANGES_EXPIRED : CHANGES_FAILED,
-               status);
+    changes_fail(changes, status);
 }
 
 /* ---- begin ---- */
@@ -346,8 +352,7 @@ struct changes *changes_open(struct rest *rest, struct http_exchange *exchange,
     enum status status = changes_subscribe(changes, options);
     if (status != STATUS_OK) {
         changes_options_drop(&dropped);
-        ending_set(changes, status == STATUS_POSITION_EXPIRED ? CHANGES_EXPIRED : CHANGES_FAILED,
-                   status);
+        changes_fail(changes, status);
     }
     /* Whether a time is within what is kept, the stream says later. */
     if (changes->subscribed && changes->from == SUBSCRIBE_TIME) {
@@ -374,8 +379,7 @@ void changes_reopen(struct changes *changes, const struct changes_options *optio
     enum status status = changes_subscribe(changes, options);
     if (status != STATUS_OK) {
         changes_options_drop(&dropped);
-        ending_set(changes, status == STATUS_POSITION_EXPIRED ? CHANGES_EXPIRED : CHANGES_FAILED,
-                   status);
+        changes_fail(changes, status);
     }
     changes_touch(changes);
 }

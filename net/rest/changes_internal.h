@@ -162,6 +162,8 @@ void changes_token_write(const struct changes *changes, const struct token *toke
                          struct writer *text_out);
 /* It has to be settled at the end of this step. */
 void changes_touch(struct changes *changes);
+/* It cannot go on. The first ending counts. */
+void changes_fail(struct changes *changes, enum status status);
 /* The data of `reset`: an object that says what a 410 says. */
 void changes_reset_write(const struct rest *rest, struct writer *json_out);
 

@@ -29,9 +29,7 @@ static bool page_add(struct changes *changes, const struct delivery *delivery)
 {
     struct bytes json = delivery_json(delivery);
     if (json.size == 0) {
-        changes->ending = CHANGES_FAILED;
-        changes->status = STATUS_NO_MEMORY;
-        changes_touch(changes);
+        changes_fail(changes, STATUS_NO_MEMORY);
         return false;
     }
     if (changes->count > 0 && changes->bytes + json.size > CHANGES_PAGE_BYTES_MAX) {

@@ -92,9 +92,7 @@ static bool sse_deliver(struct changes *changes, const struct delivery *delivery
     }
     struct bytes json = delivery_json(delivery);
     if (json.size == 0) {
-        changes->ending = CHANGES_FAILED;
-        changes->status = STATUS_NO_MEMORY;
-        changes_touch(changes);
+        changes_fail(changes, STATUS_NO_MEMORY);
         return false;
     }
     uint8_t bytes[FRAME_HEAD_BYTES_MAX];
