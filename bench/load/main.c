@@ -1,6 +1,6 @@
 /*
- * bench_load: a load generator for HTTP/1.1 over keep-alive connections, which also tells what the
- * server used.
+ * bench_load: a load generator for HTTP/1.1, Freshet's binary protocol and RESP, which also tells
+ * what the server used.
  *
  * main samples the server's usage at both ends of the measured time, together with the number of
  * answers at that moment, so that CPU and answers are of the same interval.

@@ -13,6 +13,7 @@ const char *const kind_names[KIND_COUNT] = {"get", "put", "post", "delete", "hea
 /* Long options have no letters; the first values are beyond any character. */
 enum choice {
     CHOICE_TARGET = 256,
+    CHOICE_PROTOCOL,
     CHOICE_PID,
     CHOICE_CONNECTIONS,
     CHOICE_PIPELINE,
@@ -43,6 +44,7 @@ enum choice {
 
 static const struct option option_names[] = {
     {"target", required_argument, NULL, CHOICE_TARGET},
+    {"protocol", required_argument, NULL, CHOICE_PROTOCOL},
     {"pid", required_argument, NULL, CHOICE_PID},
     {"connections", required_argument, NULL, CHOICE_CONNECTIONS},
     {"pipeline", required_argument, NULL, CHOICE_PIPELINE},
@@ -78,6 +80,10 @@ void options_usage(FILE *to)
         "usage: bench_load --target ADDRESS:PORT [--pid SERVER_PID] [options]\n"
         "\n"
         "what is sent\n"
+        "  --protocol P          http (default), wire (Freshet's binary protocol; the collection "
+        "is "
+        "the path's) or\n"
+        "                        redis (GET, SET, DEL of the key)\n"
         "  --method M            get (default), put, post, delete or head\n"
         "  --mix get=95,put=5    several, by weight\n"
         "  --path P              default /products/{key}; {key} becomes the key; post drops it and "
@@ -229,6 +235,18 @@ static bool parse_distribution(const char *text, struct keys_options *keys)
     return complain("no such distribution", text);
 }
 
+static bool parse_protocol(const char *text, struct load_options *options)
+{
+    static const char *const names[] = {"http", "wire", "redis"};
+    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], text) == 0) {
+            options->protocol = (enum protocol)i;
+            return true;
+        }
+    }
+    return complain("a protocol is http, wire or redis", text);
+}
+
 static bool parse_header(const char *text, struct load_options *options)
 {
     size_t size = strlen(text);
@@ -319,6 +337,8 @@ static bool parse_one(int choice, const char *text, struct load_options *options
     switch (choice) {
     case CHOICE_TARGET:
         return parse_target(text, options);
+    case CHOICE_PROTOCOL:
+        return parse_protocol(text, options);
     case CHOICE_METHOD:
         return parse_method(text, options);
     case CHOICE_MIX:
@@ -355,6 +375,10 @@ static bool check(struct load_options *options)
     }
     if (options->thread_count > options->connection_count) {
         return complain("more threads than connections", "--threads");
+    }
+    if (options->protocol != PROTOCOL_HTTP &&
+        (options->capture_file != NULL || options->idle_count > 0)) {
+        return complain("not with", "--protocol wire or redis");
     }
     uint64_t last = options->keys.from + options->keys.count - 1;
     for (uint32_t digit = 0; digit < options->key_digits; digit++) {

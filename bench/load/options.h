@@ -30,11 +30,13 @@
 #define LOAD_RATE_MAX           100000000
 #define LOAD_CAPTURE_ROUNDS_MAX 1000
 
+enum protocol { PROTOCOL_HTTP, PROTOCOL_WIRE, PROTOCOL_REDIS };
 enum kind { KIND_GET, KIND_PUT, KIND_POST, KIND_DELETE, KIND_HEAD, KIND_COUNT };
 
 struct load_options {
     char host[LOAD_HOST_BYTES_MAX]; /* an IPv4 address */
     uint16_t port;
+    enum protocol protocol;
     pid_t pid; /* 0: no server is measured */
     uint32_t connection_count;
     uint32_t pipeline;

@@ -1,6 +1,9 @@
 /*
- * response.h: HTTP/1.1 answers out of a stream of bytes: status, and where each ends
- * (Content-Length, chunked, none).
+ * response.h: answers out of a stream of bytes: status, and where each ends.
+ *
+ *     response.c        HTTP/1.1 (Content-Length, chunked, none)
+ *     response_wire.c   frames of Freshet's binary protocol
+ *     response_redis.c  RESP
  *
  * Owner:     one per connection.
  * Memory:    a head (or a chunk's line) that arrives in pieces is gathered in memory taken when
@@ -18,6 +21,7 @@
 #include "protocol/base/status.h"
 
 #define RESPONSE_HEAD_BYTES_MAX 16384
+#define RESPONSE_SHORT_BYTES    128 /* of a frame's header, or of a line of RESP */
 
 enum response_state {
     RESPONSE_HEAD,
@@ -33,8 +37,11 @@ struct response {
     uint32_t gathered_size;
     enum response_state state;
     uint16_t status;
-    bool closes; /* the server closes the connection after this answer */
+    bool closes;   /* the server closes the connection after this answer */
+    bool greeting; /* wire: the answer to what the connection said first is still to come */
     uint64_t left;
+    uint32_t short_size;
+    uint8_t short_bytes[RESPONSE_SHORT_BYTES];
 };
 
 /* Ready for another connection; a zeroed structure is ready, too. */
@@ -47,5 +54,10 @@ void response_reset(struct response *response);
  */
 MUST_USE enum status response_read(struct response *response, struct bytes bytes, bool to_head,
                                    size_t *taken_out, bool *done_out);
+/* The same for the other protocols. */
+MUST_USE enum status response_wire_read(struct response *response, struct bytes bytes,
+                                        size_t *taken_out, bool *done_out);
+MUST_USE enum status response_redis_read(struct response *response, struct bytes bytes,
+                                         size_t *taken_out, bool *done_out);
 
 #endif

@@ -241,22 +241,38 @@ static void complain(struct worker *worker, const char *what, const char *why)
     }
 }
 
+static enum status read_answer(struct worker *worker, struct connection *connection,
+                               struct bytes bytes, size_t *taken_out, bool *done_out)
+{
+    struct response *response = &connection->response;
+    bool to_head = false;
+    switch (worker->options->protocol) {
+    case PROTOCOL_HTTP:
+        to_head = connection->pending[connection->pending_first].kind == KIND_HEAD;
+        return response_read(response, bytes, to_head, taken_out, done_out);
+    case PROTOCOL_WIRE:
+        return response_wire_read(response, bytes, taken_out, done_out);
+    case PROTOCOL_REDIS:
+        return response_redis_read(response, bytes, taken_out, done_out);
+    }
+    UNREACHABLE();
+}
+
 static void on_bytes(struct worker *worker, struct connection *connection, struct bytes bytes)
 {
     if (worker->seen_phase == PHASE_MEASURE) {
         worker->counters.received_bytes += bytes.size;
     }
     while (bytes.size > 0 && !connection->closing) {
-        if (connection->pending_count == 0) {
+        if (connection->pending_count == 0 && !connection->response.greeting) {
             complain(worker, "bytes after the last answer", "nothing asked for them");
             connection->closing = true;
             worker->counters.errors++;
             return;
         }
-        bool to_head = connection->pending[connection->pending_first].kind == KIND_HEAD;
         size_t taken = 0;
         bool done = false;
-        enum status status = response_read(&connection->response, bytes, to_head, &taken, &done);
+        enum status status = read_answer(worker, connection, bytes, &taken, &done);
         if (status != STATUS_OK) {
             complain(worker, "an answer cannot be read", status_text(status));
             connection->closing = true;
@@ -327,6 +343,16 @@ static void on_tick(struct worker *worker)
     arm_tick(worker);
 }
 
+/* A connection as it begins: what it says first goes out with its first requests. */
+static void greet(struct worker *worker, struct connection *connection)
+{
+    ASSERT(connection->send_size == 0);
+    const struct requests *requests = &worker->requests;
+    connection->response.greeting = requests->preface_size > 0;
+    memcpy(connection->buffer, requests->preface, requests->preface_size);
+    connection->send_size = requests->preface_size;
+}
+
 /* A connection that ended: its socket is closed, its requests are errors, and it is opened again
  * where that makes sense. */
 static void reopen(struct worker *worker, struct connection *connection)
@@ -354,6 +380,7 @@ static void reopen(struct worker *worker, struct connection *connection)
         return;
     }
     worker->counters.reconnects++;
+    greet(worker, connection);
 }
 
 static void push_ready(struct worker *worker, struct connection *connection)
@@ -522,6 +549,7 @@ static enum status worker_open(struct worker *worker)
         struct connection *connection = &worker->connections[i];
         status = connect_to(worker->options->host, worker->options->port, NULL, &connection->fd);
         worker->alive_count += status == STATUS_OK;
+        greet(worker, connection);
     }
     return status;
 }
@@ -592,7 +620,8 @@ static enum status connections_create(struct worker *worker)
         connection->fd = -1;
         connection->index = i;
         connection->pending = (struct pending *)calloc(pipeline, sizeof(struct pending));
-        connection->buffer = (uint8_t *)malloc((size_t)pipeline * worker->requests.size_max);
+        connection->buffer = (uint8_t *)malloc(worker->requests.preface_size +
+                                               (size_t)pipeline * worker->requests.size_max);
         if (connection->pending == NULL || connection->buffer == NULL) {
             return STATUS_NO_MEMORY;
         }

@@ -1,0 +1,40 @@
+/*
+ * body.h: the record that a load writes, as JSON text or as a MessagePack document, with the places
+ * that change from one to the next.
+ *
+ * Owner:     plain values; nothing is allocated.
+ * Invariant: all bodies of one shape have the same size, and the same title twice only with the
+ *            same serial.
+ */
+#ifndef FRESHET_BENCH_LOAD_BODY_H
+#define FRESHET_BENCH_LOAD_BODY_H
+
+#include <stdint.h>
+
+#include "protocol/base/bytes.h"
+
+enum body_form { BODY_JSON, BODY_MSGPACK };
+
+/* Offsets are from the body's first byte. */
+struct body {
+    enum body_form form;
+    uint32_t size;
+    uint32_t serial_offset; /* of the title's 16 digits */
+    uint32_t price_offset;
+    uint32_t shelf_offset;
+    uint32_t filler_offset; /* of the description */
+    uint32_t filler_size;
+};
+
+/* JSON of so many bytes; as MessagePack the same record, a little smaller. */
+struct body body_of(enum body_form form, uint32_t json_bytes);
+/* With something in every place. */
+void body_write(const struct body *body, struct writer *out);
+/* shelf: a product stays in its category when its price changes, so writes of a key move no index
+ * row. filler: filler_size bytes of text. */
+void body_patch(const struct body *body, uint64_t serial, uint64_t random, uint64_t shelf,
+                const uint8_t *filler, uint8_t *at);
+
+void patch_decimal(uint8_t *at, uint32_t digits, uint64_t value);
+
+#endif
