@@ -43,6 +43,14 @@ struct disk_operation {
 
 #define DISK_NAME_BYTES_MAX 64
 #define DISK_FILES_MAX      8192
+/* Windows begin and end at a multiple of this. */
+#define DISK_WINDOW_ALIGNMENT 4096u
+
+/* What a window holds when it is made. */
+enum disk_window_content {
+    DISK_WINDOW_KEPT,  /* what the file has there */
+    DISK_WINDOW_ZEROED /* zeroes, written over what the file has there: nothing is read for it */
+};
 
 struct disk;
 
@@ -70,12 +78,24 @@ struct disk_vtable {
     enum status (*list)(struct disk *disk, enum status (*visit)(void *context, const char *name),
                         void *context);
     enum status (*free_bytes)(struct disk *disk, uint64_t *bytes_out);
+    /*
+     * Only where disk.has_windows. A window is a part of an open file as memory: what is stored
+     * there is in the file as if a `cached` write of it were done, without a call, until the file
+     * is closed. Storing waits for no disk, because this call, which may, has put the pages in
+     * memory, ready to be written; once the system has taken them to the disk, by a sync or by
+     * itself, storing takes a fault again, and a call with DISK_WINDOW_KEPT puts that right, also
+     * while the window is in use. The windows of one file are neighbours in memory as they are in
+     * the file. INVALID: the file ends before the window does.
+     */
+    enum status (*window)(struct disk *disk, int file, uint64_t offset, size_t size,
+                          enum disk_window_content content, uint8_t **data_out);
     void (*destroy)(struct disk *disk);
 };
 
 struct disk {
     const struct disk_vtable *vtable;
     size_t write_alignment; /* 512 or 4096 */
+    bool has_windows;       /* window may be called */
 };
 
 #endif

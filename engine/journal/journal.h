@@ -53,7 +53,7 @@ struct journal_options {
     enum journal_durability durability;
     uint64_t interval_ns;
     /* Durability interval and none: a batch goes into the system's page cache, so that its commit
-     * waits for no device. */
+     * waits for no device; where the disk has windows, by a copy. */
     bool cached_writes;
     uint64_t segment_bytes;   /* 64 MiB */
     uint64_t retention_bytes; /* 8 GiB */
@@ -63,6 +63,7 @@ struct journal_options {
     size_t batch_bytes_max; /* one write to the disk; twice this is taken as buffers */
     uint64_t recent_bytes;  /* of the newest entries that stay in memory for followers; 64 MiB */
     size_t entry_bytes_max; /* 0: ENTRY_BYTES_MAX; tests with small segments say less */
+    uint64_t window_bytes;  /* 0: WINDOW_BYTES; tests with small segments say less */
     uint32_t shard_count;
     /* For tools: nothing is repaired or written, no commits are taken, and not only the tail but
      * every batch is verified. */
@@ -192,6 +193,10 @@ struct journal {
     struct waker quiet;            /* stands in for a waker that was not given */
     struct store_id store_id;
     uint64_t epoch; /* of this run; constant after open */
+    /* Constant after open. As a rule the step that takes a commit completes it, without waiting for
+     * a device: so a thread that also serves does best to step the journal before it looks for what
+     * was completed. */
+    bool commits_at_once;
 };
 
 /* Segment files on options->disk: recovers what is there. On failure *out is NULL and *problem says

@@ -21,7 +21,10 @@ static uint64_t segments_step(struct journal *journal, uint64_t now_ns, uint64_t
     segments->wall_ms = wall_ms;
     mailbox_deliver(&journal->inbox);
     segments_turn(segments);
-    if (segments_upkeep_step(segments)) {
+    /* Both look for what the turn left to do, so both are asked. */
+    bool prepared = segments_upkeep_step(segments);
+    bool mapped = segments_window_step(segments);
+    if (prepared || mapped) {
         segments_turn(segments);
     }
     journal_replies_post(&segments->replies);
@@ -35,7 +38,8 @@ static bool segments_idle(const struct journal *journal)
     return atomic_load(&journal->inbox.newest) == NULL && segments->queue_first == NULL &&
            segments->batches[segments->gathering].first == NULL &&
            segments->writing == WRITING_NOTHING && segments->syncing == SYNCING_NOTHING &&
-           segments->waiters_first == NULL && !segments->upkeep.running;
+           segments->waiters_first == NULL && !segments->upkeep.running &&
+           !segments->window.running;
 }
 
 static void segments_retain(struct journal *journal, uint64_t needed_from_sequence)
@@ -125,8 +129,7 @@ void journal_segments_abandon(struct journal *journal)
 static void segments_close(struct journal *journal)
 {
     struct segments *segments = segments_of(journal);
-    /* An upkeep job that the last turn started has run by now, but no turn has taken its
-     * message. */
+    /* A job that the last turn started has run by now, but no turn has taken its message. */
     mailbox_deliver(&journal->inbox);
     ASSERT(segments_idle(journal));
     if (!atomic_load(&journal->read_only)) {
@@ -162,6 +165,7 @@ static bool options_fit(const struct journal_options *options)
     return options->shard_count > 0 && options->shard_count <= SHARD_COUNT_MAX &&
            options->batch_bytes_max >= batch_least && options->batch_bytes_max <= UINT32_MAX / 2 &&
            options->segment_bytes % SEGMENTS_ALIGNMENT == 0 &&
+           options->window_bytes % DISK_WINDOW_ALIGNMENT == 0 &&
            options->segment_bytes >= SEGMENT_HEADER_BYTES + SEGMENTS_ALIGNMENT +
                                          align_up(options->batch_bytes_max, SEGMENTS_ALIGNMENT);
 }
@@ -253,6 +257,10 @@ static struct segments *segments_new(const struct journal_options *options)
     segments->previous_file = -1;
     segments->retired_file = -1;
     segments->next_file = -1;
+    segments->window.file = -1;
+    segments->base.commits_at_once = options->cached_writes && !options->read_only &&
+                                     options->durability != JOURNAL_SYNC &&
+                                     options->disk->has_windows;
     segments->sync_due_ns = UINT64_MAX;
     link_init(&segments->pins);
     return segments;
@@ -267,6 +275,9 @@ enum status journal_segments_open(const struct journal_options *options,
     struct journal_options own = *options;
     if (own.entry_bytes_max == 0) {
         own.entry_bytes_max = ENTRY_BYTES_MAX;
+    }
+    if (own.window_bytes == 0) {
+        own.window_bytes = WINDOW_BYTES;
     }
     if (!own.read_only && !options_fit(&own)) {
         return journal_problem_set(problem, STATUS_INVALID, NULL, 0,

@@ -3,6 +3,7 @@
  *
  *     segments.c          opening, closing, the step
  *     segments_write.c    commits and syncs
+ *     segments_window.c   the part of the active segment that is memory
  *     segments_upkeep.c   the table of segments, retention, files made and removed
  *     segments_places.c   pins, and where in the journal a sequence or a time is
  *     segments_reader.c   reading
@@ -13,12 +14,16 @@
  *           -> seal: header and checksum; write submitted; the other buffer gathers
  *           -> finish: committed, durable, completions posted
  *
+ * With durability interval and none, a batch that lies in the window is copied there instead, and
+ * is committed at once.
+ *
  * A commit that finds the gathering buffer full waits in `queue`. A batch that does not fit into
  * the segment first rolls: the header of the next segment, prepared ahead, is written and durable
  * before any batch is written into it.
  *
  * Two operations are in flight at most: one write (a batch or a header), and one sync. One upkeep
  * job at most is on the executor; it prepares, recycles and removes files, and asks for free space.
+ * Beside it one job at most that makes a window.
  */
 #ifndef FRESHET_ENGINE_JOURNAL_SEGMENTS_INTERNAL_H
 #define FRESHET_ENGINE_JOURNAL_SEGMENTS_INTERNAL_H
@@ -30,6 +35,8 @@
 
 /* Buffers that the disk reads or writes directly begin at a multiple of this. */
 #define SEGMENTS_ALIGNMENT 4096u
+/* What one job makes of a window; so many bytes are zeroed ahead of the writer, twice at most. */
+#define WINDOW_BYTES       (1u << 20)
 #define UPKEEP_INTERVAL_NS 1000000000u
 /* The free space is asked for again after this part of the reserve was written, too: a fast disk
  * fills more than the reserve in an interval, and the records take as much again. */
@@ -38,6 +45,8 @@
 struct segment_batch {
     uint8_t *data; /* batch_bytes_max, aligned */
     size_t size;   /* header and entries so far */
+    uint64_t offset;
+    size_t stored_bytes; /* at offset, once it is sealed */
     uint32_t count;
     uint64_t first_sequence;
     uint64_t time_before_ms; /* of the entry before first_sequence */
@@ -75,6 +84,34 @@ struct segments_upkeep {
     enum status free_status;
     uint64_t free_bytes;
 };
+
+/*
+ * The part of a file that batches are stored into rather than written (segments_window.c), and the
+ * job that makes it. Until the job is back, its range is its own if it zeroes: no batch is put
+ * there in any way.
+ */
+struct segments_window {
+    struct store_job job;
+    bool running;
+    bool failed; /* the disk has none after all */
+    /* What there is: [from, to) of file, with from in memory at data. */
+    int file; /* -1: nothing */
+    uint64_t from;
+    uint64_t to;
+    uint8_t *data;
+    bool stale; /* a sync has passed over it: a store would take a fault a page */
+    /* What the job is asked for, and what came of it. */
+    int job_file;
+    uint64_t job_from;
+    uint64_t job_to;
+    enum disk_window_content job_content;
+    uint8_t *job_data;
+    enum status job_status;
+    bool job_overtaken; /* by a sync */
+};
+
+/* How a batch gets into the active segment. */
+enum segments_way { WAY_STORE, WAY_SUBMIT, WAY_WAIT };
 
 /* Relaxed: read by any thread for people, never for decisions. */
 struct segments_counters {
@@ -128,6 +165,8 @@ struct segments {
     struct message *waiters_first; /* journal_syncs that wait for a disk sync */
     struct message *waiters_last;
 
+    struct segments_window window;
+
     struct segments_upkeep upkeep;
     uint64_t upkeep_due_ns;
     uint64_t upkeep_bytes; /* bytes_written when it last ran */
@@ -162,6 +201,16 @@ void segments_sync_start(struct segments *segments);
 /* Syncs and writes the mark of a clean stop, blocking, when nothing is in flight. Without the mark
  * (a failure, or no room) the next start opens a new epoch, and that is all. */
 void segments_write_clean(struct segments *segments);
+
+/* segments_window.c */
+/* Has the next window made when the writer comes near it. True when that was done on the spot,
+ * which may have changed what can be started. */
+bool segments_window_step(struct segments *segments);
+/* For a batch of that size that begins at active_offset. */
+enum segments_way segments_window_way(const struct segments *segments, size_t stored_bytes);
+void segments_window_store(struct segments *segments, uint64_t offset, struct bytes batch);
+/* A sync of the active segment begins. */
+void segments_window_synced(struct segments *segments);
 
 /* segments_upkeep.c */
 /* True when a job ran on the spot, which may have changed what can be started. */

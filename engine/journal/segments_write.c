@@ -195,12 +195,12 @@ static void batch_committed(struct segments *segments, struct segment_batch *bat
     /* Without memory followers read it from the file. */
     recent_append(base->recent, base->epoch, batch->first_sequence, batch->count,
                   bytes_of(batch->data + BATCH_HEADER_BYTES, batch->size - BATCH_HEADER_BYTES));
-    note_hint(segments, batch->first_sequence, segments->write.operation.offset);
+    note_hint(segments, batch->first_sequence, batch->offset);
     atomic_store_explicit(&segments->active_bytes, segments->active_offset, memory_order_relaxed);
     atomic_store_explicit(&base->committed, last, memory_order_release);
     counter_add(&segments->counters.entries, batch->count);
     counter_add(&segments->counters.batches, 1);
-    counter_add(&segments->counters.bytes_written, segments->write.operation.size);
+    counter_add(&segments->counters.bytes_written, batch->stored_bytes);
     batch_reply(segments, batch, STATUS_OK);
 }
 
@@ -251,7 +251,8 @@ static void roll_start(struct segments *segments)
         refuse_waiting(segments);
         return;
     }
-    if (segments->next != NEXT_READY) {
+    if (segments->next != NEXT_READY || segments->window.running) {
+        /* The message of the job steps the journal. No job is left behind on the old file. */
         return;
     }
     struct segment_header *header = &segments->header;
@@ -301,9 +302,9 @@ static void roll_finish(struct segments *segments)
 
 /* ---- writing ---- */
 
-static void seal_and_submit(struct segments *segments, size_t stored_bytes)
+/* Header and checksum: from here on the batch has its place in the segment. */
+static void seal(struct segments *segments, struct segment_batch *batch, size_t stored_bytes)
 {
-    struct segment_batch *batch = &segments->batches[segments->gathering];
     ASSERT(batch->count > 0);
     ASSERT(segments->active_offset + stored_bytes <= segments->header.segment_bytes);
     memset(batch->data + batch->size, 0, stored_bytes - batch->size);
@@ -317,48 +318,78 @@ static void seal_and_submit(struct segments *segments, size_t stored_bytes)
                                   .stored_bytes = (uint32_t)stored_bytes,
                                   .content_checksum = batch->content_checksum};
     segments->chain_checksum = batch_header_encode(&header, segments->active_seed, batch->data);
+    batch->offset = segments->active_offset;
+    batch->stored_bytes = stored_bytes;
+    segments->active_offset += stored_bytes;
+}
+
+/* The other buffer gathers while this one is written. */
+static void batch_submit(struct segments *segments, struct segment_batch *batch)
+{
     bool durable = segments->options.durability == JOURNAL_SYNC;
 #ifdef FRESHET_PLANT_REPLY_BEFORE_SYNC
     durable = false;
 #endif
-    uint64_t offset = segments->active_offset;
-    segments->active_offset += stored_bytes;
     segments->gathering ^= 1;
     batch_reset(&segments->batches[segments->gathering]);
+    size_t size = batch->stored_bytes;
     if (is_cached(segments, durable)) {
         /* To the end of its page: of a page that is written in part, and is not in memory, the rest
          * would have to be read from the disk first. It is unused. */
-        size_t padded = align_up(offset + stored_bytes, SEGMENTS_ALIGNMENT) - offset;
-        memset(batch->data + stored_bytes, 0, padded - stored_bytes);
-        stored_bytes = padded;
+        size = align_up(batch->offset + size, SEGMENTS_ALIGNMENT) - batch->offset;
+        memset(batch->data + batch->stored_bytes, 0, size - batch->stored_bytes);
     }
-    write_submit(segments, WRITING_BATCH, segments->active_file, offset, batch->data, stored_bytes,
+    write_submit(segments, WRITING_BATCH, segments->active_file, batch->offset, batch->data, size,
                  durable);
     gather_queued(segments);
 }
 
-static void write_start(struct segments *segments)
+/* Complete with the copy: a kill -9 leaves it, as it leaves a cached write. */
+static void batch_store(struct segments *segments, struct segment_batch *batch)
+{
+    segments_window_store(segments, batch->offset, bytes_of(batch->data, batch->stored_bytes));
+    batch_committed(segments, batch);
+    gather_queued(segments);
+}
+
+/* True when a batch was completed at once, so that the next one can go. */
+static bool write_next(struct segments *segments)
 {
     struct segment_batch *batch = &segments->batches[segments->gathering];
-    if (segments->writing != WRITING_NOTHING) {
-        return;
-    }
+    ASSERT(segments->writing == WRITING_NOTHING);
     if (is_read_only(segments)) {
         refuse_waiting(segments);
-        return;
+        return false;
     }
     if (batch->count == 0) {
         /* Refused ones only, or nothing. */
         ASSERT(segments->queue_first == NULL);
         batch_reply(segments, batch, STATUS_NOT_ACCEPTED);
-        return;
+        return false;
     }
     size_t stored_bytes = align_up(batch->size, segments->disk->write_alignment);
     if (stored_bytes > segments->header.segment_bytes - segments->active_offset) {
         roll_start(segments);
-        return;
+        return false;
     }
-    seal_and_submit(segments, stored_bytes);
+    enum segments_way way = segments_window_way(segments, stored_bytes);
+    if (way == WAY_WAIT) {
+        return false;
+    }
+    seal(segments, batch, stored_bytes);
+    if (way == WAY_STORE) {
+        batch_store(segments, batch);
+        return true;
+    }
+    batch_submit(segments, batch);
+    return false;
+}
+
+/* As many batches as are stored at once; no more than what is queued, which admission bounds. */
+static void write_start(struct segments *segments)
+{
+    while (segments->writing == WRITING_NOTHING && write_next(segments)) {
+    }
 }
 
 static void write_finish(struct segments *segments)
@@ -394,6 +425,9 @@ static void sync_submit(struct segments *segments, enum segments_syncing what, i
 {
     ASSERT(file >= 0);
     ASSERT(!segments->sync.finished);
+    if (what == SYNCING_ACTIVE) {
+        segments_window_synced(segments);
+    }
     segments->syncing = what;
     segments->sync.started_ns = segments->now_ns;
     segments->sync.operation = (struct disk_operation){

@@ -3,11 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -24,8 +27,12 @@
  * cache. */
 struct file {
     int buffered;
-    int direct; /* NO_DESCRIPTOR where the file system refuses O_DIRECT */
+    int direct;      /* NO_DESCRIPTOR where the file system refuses O_DIRECT */
+    uint8_t *mapped; /* all of it, from its first window on; NULL: it has none */
+    size_t mapped_bytes;
 };
+
+#define FILE_CLOSED ((struct file){.buffered = NO_DESCRIPTOR, .direct = NO_DESCRIPTOR})
 
 /* An operation that is with the kernel. */
 struct slot {
@@ -195,8 +202,11 @@ static enum status file_add(struct disk_ring *disk, struct file file, int *handl
     return status;
 }
 
-static void descriptors_close(struct file file)
+static void file_release(struct file file)
 {
+    if (file.mapped != NULL) {
+        (void)munmap(file.mapped, file.mapped_bytes);
+    }
     if (file.direct != NO_DESCRIPTOR) {
         (void)close(file.direct);
     }
@@ -206,7 +216,7 @@ static void descriptors_close(struct file file)
 static enum status disk_open(struct disk *base, const char *name, bool create, int *file_out)
 {
     struct disk_ring *disk = ring_disk(base);
-    struct file file = {NO_DESCRIPTOR, NO_DESCRIPTOR};
+    struct file file = FILE_CLOSED;
     int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);
     file.buffered = openat(disk->folder, name, flags, FILE_MODE);
     if (file.buffered < 0) {
@@ -221,7 +231,7 @@ static enum status disk_open(struct disk *base, const char *name, bool create, i
     }
     enum status status = file_add(disk, file, file_out);
     if (status != STATUS_OK) {
-        descriptors_close(file);
+        file_release(file);
     }
     return status;
 }
@@ -231,9 +241,9 @@ static void disk_close(struct disk *base, int handle)
     struct disk_ring *disk = ring_disk(base);
     struct file file = *file_at(base, handle);
     (void)pthread_mutex_lock(&disk->files_lock);
-    disk->files[handle] = (struct file){NO_DESCRIPTOR, NO_DESCRIPTOR};
+    disk->files[handle] = FILE_CLOSED;
     (void)pthread_mutex_unlock(&disk->files_lock);
-    descriptors_close(file);
+    file_release(file);
 }
 
 static enum status disk_size(struct disk *base, int handle, uint64_t *bytes_out)
@@ -298,18 +308,14 @@ static enum status disk_sync(struct disk *base, int handle)
     return fdatasync(file_at(base, handle)->buffered) == 0 ? STATUS_OK : status_of_errno(errno);
 }
 
-/* Zeroes from one offset to another; past the page cache where both are aligned, so that a new
- * segment does not push out what is hot. */
-static enum status zero_range(struct disk *base, const struct file *file, uint64_t from,
-                              uint64_t to)
+/* Zeroes from one offset to another. */
+static enum status zero_range(int fd, uint64_t from, uint64_t to)
 {
     void *zeroes = NULL;
     if (posix_memalign(&zeroes, ALIGNMENT_MAX, ZEROES_BYTES) != 0) {
         return STATUS_NO_MEMORY;
     }
     memset(zeroes, 0, ZEROES_BYTES);
-    bool aligned = from % base->write_alignment == 0 && to % base->write_alignment == 0;
-    int fd = aligned && file->direct != NO_DESCRIPTOR ? file->direct : file->buffered;
     enum status status = STATUS_OK;
     while (from < to && status == STATUS_OK) {
         size_t size = to - from < ZEROES_BYTES ? (size_t)(to - from) : ZEROES_BYTES;
@@ -336,7 +342,11 @@ static enum status disk_allocate(struct disk *base, int handle, uint64_t size)
         errno != EOPNOTSUPP && errno != ENOSYS) {
         return status_of_errno(errno);
     }
-    return zero_range(base, file, old_size, size);
+    /* Past the page cache where both ends are aligned, so that a new segment does not push out what
+     * is hot. */
+    bool aligned = old_size % base->write_alignment == 0 && size % base->write_alignment == 0;
+    int fd = aligned && file->direct != NO_DESCRIPTOR ? file->direct : file->buffered;
+    return zero_range(fd, old_size, size);
 }
 
 static enum status disk_rename(struct disk *base, const char *from, const char *to)
@@ -389,13 +399,78 @@ static enum status disk_free_bytes(struct disk *base, uint64_t *bytes_out)
     return STATUS_OK;
 }
 
+/* ---- windows ---- */
+
+/*
+ * A store into a mapped file may end in SIGBUS: beyond the end of the file, and where the system
+ * then finds no room on the disk. The first is refused here, and nobody else shortens a file of a
+ * locked data folder. The second cannot be where a file that was written once keeps its blocks, so
+ * only such file systems have windows; others place what is overwritten anew (btrfs, and a copy
+ * that shares blocks on XFS).
+ */
+static bool overwrites_in_place(int folder)
+{
+    struct statfs info;
+    return fstatfs(folder, &info) == 0 &&
+           (info.f_type == EXT4_SUPER_MAGIC || info.f_type == TMPFS_MAGIC);
+}
+
+/* Only the thread that asks for a file's windows gets here, and its entry stays where it is. */
+static enum status file_map(struct disk *base, int handle, struct file **file_out)
+{
+    struct file *file = &ring_disk(base)->files[handle];
+    *file_out = file;
+    if (file->mapped != NULL) {
+        return STATUS_OK;
+    }
+    uint64_t bytes;
+    enum status status = disk_size(base, handle, &bytes);
+    if (status != STATUS_OK || bytes == 0) {
+        return status == STATUS_OK ? STATUS_INVALID : status;
+    }
+    void *mapped = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file->buffered, 0);
+    if (mapped == MAP_FAILED) {
+        return status_of_errno(errno);
+    }
+    file->mapped = mapped;
+    file->mapped_bytes = (size_t)bytes;
+    return STATUS_OK;
+}
+
+static enum status disk_window(struct disk *base, int handle, uint64_t offset, size_t size,
+                               enum disk_window_content content, uint8_t **data_out)
+{
+    ASSERT(file_at(base, handle)->buffered != NO_DESCRIPTOR);
+    ASSERT(size > 0 && offset % DISK_WINDOW_ALIGNMENT == 0 && size % DISK_WINDOW_ALIGNMENT == 0);
+    struct file *file;
+    enum status status = file_map(base, handle, &file);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (offset > file->mapped_bytes || size > file->mapped_bytes - offset) {
+        return STATUS_INVALID;
+    }
+    if (content == DISK_WINDOW_ZEROED) {
+        status = zero_range(file->buffered, offset, offset + size);
+    }
+    /* madvise wants whole pages of this machine. */
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t from = offset - offset % page_bytes;
+    if (status == STATUS_OK &&
+        madvise(file->mapped + from, (size_t)(offset + size - from), MADV_POPULATE_WRITE) != 0) {
+        status = errno == EINVAL ? STATUS_UNSUPPORTED : status_of_errno(errno);
+    }
+    *data_out = file->mapped + offset;
+    return status;
+}
+
 static void disk_destroy(struct disk *base)
 {
     struct disk_ring *disk = ring_disk(base);
     ASSERT(disk->in_flight == 0);
     for (int i = 0; i < DISK_FILES_MAX; i++) {
         if (disk->files[i].buffered != NO_DESCRIPTOR) {
-            descriptors_close(disk->files[i]);
+            file_release(disk->files[i]);
         }
     }
     if (disk->folder != NO_DESCRIPTOR) {
@@ -445,6 +520,7 @@ static const struct disk_vtable disk_ring_vtable = {
     .sync_folder = disk_sync_folder,
     .list = disk_list,
     .free_bytes = disk_free_bytes,
+    .window = disk_window,
     .destroy = disk_destroy,
 };
 
@@ -460,7 +536,7 @@ enum status disk_ring_create(const char *folder, struct ring *ring, struct disk 
     disk->ring = ring;
     (void)pthread_mutex_init(&disk->files_lock, NULL);
     for (int i = 0; i < DISK_FILES_MAX; i++) {
-        disk->files[i] = (struct file){NO_DESCRIPTOR, NO_DESCRIPTOR};
+        disk->files[i] = FILE_CLOSED;
     }
     for (int i = 0; i < DISK_RING_IN_FLIGHT_MAX; i++) {
         struct slot *slot = &disk->slots[i];
@@ -479,6 +555,7 @@ enum status disk_ring_create(const char *folder, struct ring *ring, struct disk 
     size_t alignment = direct_alignment(disk->folder);
     disk->direct = alignment > 0;
     disk->disk.write_alignment = disk->direct ? alignment : ALIGNMENT_MIN;
+    disk->disk.has_windows = overwrites_in_place(disk->folder);
     ASSERT(disk->disk.write_alignment >= ALIGNMENT_MIN);
     *out = &disk->disk;
     return STATUS_OK;

@@ -9,6 +9,8 @@
  * Direct:    files are opened twice: with O_DIRECT for what is submitted, where the file system has
  *            it (tmpfs may not), and without for the blocking calls, whose data need not be
  *            aligned.
+ * Windows:   a file is mapped as a whole by its first one, until it is closed; only on file systems
+ *            that overwrite in place.
  * Invariant: done runs from ring_dispatch, exactly once per operation; a short write is continued,
  *            never reported as OK.
  * Tests:     tests/unit/net/ring/.

@@ -17,6 +17,9 @@ struct faulty_file {
     uint64_t size;
     uint64_t stable_size;
     uint64_t capacity;
+    uint64_t
+        windowed_from; /* [from, to) has been given away as a window; from == to: nothing has */
+    uint64_t windowed_to;
     struct faulty_file *next;
 };
 
@@ -112,6 +115,7 @@ static void file_reserve(struct faulty_file *file, uint64_t size)
     if (size <= file->capacity) {
         return;
     }
+    ASSERT(file->windowed_to == 0); /* a window stays where it is */
     uint64_t capacity = (size + 65535) / 65536 * 65536;
     uint64_t blocks_before = file->capacity / BLOCK_BYTES;
     uint64_t blocks = capacity / BLOCK_BYTES;
@@ -145,6 +149,18 @@ static void block_stabilize(struct faulty_file *file, uint64_t block)
     file->dirty[block] = 0;
 }
 
+/* What was stored into windows counts as written now. */
+static void file_take_stores(struct faulty_disk *faulty, struct faulty_file *file)
+{
+    faulty->writes++;
+    for (uint64_t at = file->windowed_from; at < file->windowed_to; at += BLOCK_BYTES) {
+        if (file->dirty[at / BLOCK_BYTES] == 0 &&
+            memcmp(file->written + at, file->stable + at, BLOCK_BYTES) != 0) {
+            file->dirty[at / BLOCK_BYTES] = faulty->writes;
+        }
+    }
+}
+
 /* Makes [offset, offset + size) stable as far as it was written before `through`. */
 static void file_stabilize(struct faulty_file *file, uint64_t offset, uint64_t size,
                            uint64_t through)
@@ -171,6 +187,9 @@ static void file_forget(struct faulty_file *file, uint64_t through)
 
 static void file_crash(struct faulty_disk *faulty, struct faulty_file *file)
 {
+    file_take_stores(faulty, file);
+    file->windowed_from = 0;
+    file->windowed_to = 0;
     for (uint64_t block = 0; block * BLOCK_BYTES < file->size; block++) {
         if (file->dirty[block] != 0 && coin(faulty)) {
             block_stabilize(file, block);
@@ -273,6 +292,9 @@ static void faulty_submit(struct disk *disk, struct disk_operation *operation)
         ASSERT(operation->offset % disk->write_alignment == 0);
         ASSERT(operation->size % disk->write_alignment == 0);
         ASSERT((uintptr_t)operation->data % disk->write_alignment == 0);
+    }
+    if (operation->kind == DISK_SYNC) {
+        file_take_stores(faulty, file_of(faulty, operation->file));
     }
     uint64_t latency = faulty->options.latency_ns_max == 0
                            ? 0
@@ -450,6 +472,7 @@ static enum status faulty_sync(struct disk *disk, int file)
     if (!faulty_lives(faulty)) {
         return STATUS_IO_ERROR;
     }
+    file_take_stores(faulty, of);
     file_stabilize(of, 0, of->size, faulty->writes);
     return STATUS_OK;
 }
@@ -529,6 +552,40 @@ static enum status faulty_free_bytes(struct disk *disk, uint64_t *bytes_out)
     uint64_t capacity = faulty->options.capacity_bytes;
     *bytes_out = capacity == 0 ? UINT64_MAX : (capacity > used ? capacity - used : 0);
     return faulty->dead ? STATUS_IO_ERROR : STATUS_OK;
+}
+
+static enum status faulty_window(struct disk *disk, int file, uint64_t offset, size_t size,
+                                 enum disk_window_content content, uint8_t **data_out)
+{
+    struct faulty_disk *faulty = faulty_of(disk);
+    struct faulty_file *of = file_of(faulty, file);
+    ASSERT(of != NULL && disk->has_windows);
+    ASSERT(offset % DISK_WINDOW_ALIGNMENT == 0 && size % DISK_WINDOW_ALIGNMENT == 0);
+    if (!faulty_lives(faulty)) {
+        return STATUS_IO_ERROR;
+    }
+    if (offset > of->size || size > of->size - offset) {
+        return STATUS_INVALID;
+    }
+    for (const struct queue_link *link = faulty->pending.first;
+         content == DISK_WINDOW_ZEROED && link != NULL; link = link->next) {
+        const struct disk_operation *operation =
+            CONTAINER_OF(link, const struct disk_operation, queued);
+        /* Which of the two would be there in the end? */
+        ASSERT(operation->kind != DISK_WRITE || operation->file != file ||
+               operation->offset + operation->size <= offset || offset + size <= operation->offset);
+    }
+    if (content == DISK_WINDOW_ZEROED) {
+        uint8_t *zeroes = calloc(1, size);
+        ASSERT(zeroes != NULL);
+        file_write(faulty, of, offset, zeroes, size);
+        free(zeroes);
+    }
+    bool first = of->windowed_from == of->windowed_to;
+    of->windowed_from = first || offset < of->windowed_from ? offset : of->windowed_from;
+    of->windowed_to = of->windowed_to < offset + size ? offset + size : of->windowed_to;
+    *data_out = of->written + offset;
+    return STATUS_OK;
 }
 
 /* Frees files that neither a name nor a handle leads to. */
@@ -669,6 +726,7 @@ static const struct disk_vtable faulty_vtable = {
     .sync_folder = faulty_sync_folder,
     .list = faulty_list,
     .free_bytes = faulty_free_bytes,
+    .window = faulty_window,
     .destroy = faulty_destroy,
 };
 
@@ -679,6 +737,7 @@ struct disk *faulty_disk_create(const struct faulty_disk_options *options)
     faulty->base.vtable = &faulty_vtable;
     faulty->base.write_alignment =
         options->write_alignment == 0 ? BLOCK_BYTES : options->write_alignment;
+    faulty->base.has_windows = options->windows;
     faulty->options = *options;
     faulty->random = options->seed;
     return &faulty->base;

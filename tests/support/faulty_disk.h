@@ -20,6 +20,7 @@ struct faulty_disk_options {
     size_t write_alignment;  /* 0: 512 */
     uint64_t latency_ns_max; /* 0: complete in the next step */
     uint64_t capacity_bytes; /* 0: no limit */
+    bool windows;            /* it has them; a window is the file's memory itself */
 };
 
 struct disk *faulty_disk_create(const struct faulty_disk_options *options);

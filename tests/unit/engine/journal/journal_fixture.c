@@ -4,11 +4,28 @@
 
 #define TURNS_MAX 100000u
 
-void fixture_init(struct fixture *fixture, enum journal_durability durability)
+static void executor_take(struct executor *executor, struct store_job *job)
 {
-    *fixture = (struct fixture){.wall_ms = 1000};
-    struct faulty_disk_options disk_options = {.seed = 1};
-    fixture->disk = faulty_disk_create(&disk_options);
+    struct fixture *fixture = CONTAINER_OF(executor, struct fixture, executor);
+    cr_assert_lt(fixture->job_count, sizeof(fixture->jobs) / sizeof(fixture->jobs[0]));
+    fixture->jobs[fixture->job_count++] = job;
+}
+
+void fixture_jobs_run(struct fixture *fixture)
+{
+    for (uint32_t i = 0; i < fixture->job_count; i++) {
+        struct mailbox *reply_to = fixture->jobs[i]->reply_to;
+        fixture->jobs[i]->run(fixture->jobs[i]);
+        mailbox_send(reply_to, &fixture->jobs[i]->message);
+    }
+    fixture->job_count = 0;
+}
+
+static void fixture_begin(struct fixture *fixture, enum journal_durability durability,
+                          const struct faulty_disk_options *disk_options)
+{
+    *fixture = (struct fixture){.wall_ms = 1000, .executor = {.submit = executor_take}};
+    fixture->disk = faulty_disk_create(disk_options);
     fixture->options = (struct journal_options){.durability = durability,
                                                 .interval_ns = 1000000000,
                                                 .segment_bytes = FIXTURE_SEGMENT_BYTES,
@@ -20,8 +37,28 @@ void fixture_init(struct fixture *fixture, enum journal_durability durability)
                                                 .new_store_id = {{1, 2, 3}},
                                                 .new_store_secret = 4,
                                                 .disk = fixture->disk};
+}
+
+static void fixture_start(struct fixture *fixture)
+{
     cr_assert_eq(fixture_open(fixture), STATUS_OK, "%s", fixture->problem.text);
     journal_client_init(&fixture->client, fixture->journal);
+}
+
+void fixture_init(struct fixture *fixture, enum journal_durability durability)
+{
+    fixture_begin(fixture, durability, &(struct faulty_disk_options){.seed = 1});
+    fixture_start(fixture);
+}
+
+void fixture_init_windows(struct fixture *fixture, enum journal_durability durability,
+                          uint64_t window_bytes)
+{
+    fixture_begin(fixture, durability, &(struct faulty_disk_options){.seed = 1, .windows = true});
+    fixture->options.cached_writes = true;
+    fixture->options.window_bytes = window_bytes;
+    fixture->options.executor = &fixture->executor;
+    fixture_start(fixture);
 }
 
 void fixture_deinit(struct fixture *fixture)
@@ -54,6 +91,7 @@ void fixture_settle(struct fixture *fixture)
     fixture_step(fixture);
     uint32_t turns = 0;
     while (!journal_idle(fixture->journal)) {
+        fixture_jobs_run(fixture);
         fixture_step(fixture);
         cr_assert_lt(++turns, TURNS_MAX);
     }

@@ -18,17 +18,25 @@ struct fixture {
     struct journal_problem problem;
     uint64_t now_ns;
     uint64_t wall_ms;
+    struct executor executor;
+    struct store_job *jobs[2];
+    uint32_t job_count;
 };
 
 /* A new disk, a new journal that keeps 2 segments. */
 void fixture_init(struct fixture *fixture, enum journal_durability durability);
 void fixture_deinit(struct fixture *fixture);
 
+/* The same on a disk with windows of so many bytes, whose jobs run when fixture_jobs_run says. */
+void fixture_init_windows(struct fixture *fixture, enum journal_durability durability,
+                          uint64_t window_bytes);
+
 /* Opens what is on the disk; the problem is in fixture->problem. */
 enum status fixture_open(struct fixture *fixture);
 /* One turn of the disk and of the journal. */
 void fixture_step(struct fixture *fixture);
-/* Turns until nothing is in flight. */
+void fixture_jobs_run(struct fixture *fixture);
+/* Turns, and jobs, until nothing is in flight. */
 void fixture_settle(struct fixture *fixture);
 /* Submits `count` entries, one to a batch, and settles after each. */
 void fixture_write(struct fixture *fixture, uint32_t count, size_t document_bytes);

@@ -74,6 +74,7 @@ static struct journal_options options_of(struct world *world)
     return (struct journal_options){.durability = world->durability,
                                     .interval_ns = 1000000,
                                     .cached_writes = world->seed % 2 == 1,
+                                    .window_bytes = 2 * DISK_WINDOW_ALIGNMENT,
                                     .segment_bytes = SEGMENT_BYTES,
                                     .retention_bytes = 4 * SEGMENT_BYTES,
                                     .retention_ms = UINT64_MAX,
@@ -255,8 +256,10 @@ static void live_and_die(uint64_t seed, enum journal_durability durability)
     world->seed = seed;
     world->durability = durability;
     world->executor.submit = executor_take;
-    struct faulty_disk_options options = {
-        .seed = seed, .write_alignment = seed % 3 == 0 ? 4096 : 512, .latency_ns_max = LATENCY_NS};
+    struct faulty_disk_options options = {.seed = seed,
+                                          .write_alignment = seed % 3 == 0 ? 4096 : 512,
+                                          .latency_ns_max = LATENCY_NS,
+                                          .windows = seed % 4 == 1};
     world->disk = faulty_disk_create(&options);
     journal_client_init(&world->client, NULL);
     for (uint32_t life = 0; life < LIVES; life++) {

@@ -133,6 +133,130 @@ Test(disk_ring, it_works_on_a_file_system_in_memory)
     check_writes("/dev/shm");
 }
 
+/* ---- windows ---- */
+
+#define WINDOWED_BYTES (1u << 20)
+#define WINDOW_OFFSET  8192u
+#define WINDOW_BYTES   65536u
+
+static enum status window(struct disk *disk, int file, uint64_t offset, size_t size,
+                          enum disk_window_content content, uint8_t **data_out)
+{
+    return disk->vtable->window(disk, file, offset, size, content, data_out);
+}
+
+/* A file full of data, with a window of zeroes. */
+static uint8_t *windowed(struct disk *disk, const char *name, const uint8_t *data, int *file_out)
+{
+    uint8_t *at;
+    cr_assert_eq(disk->vtable->open(disk, name, true, file_out), STATUS_OK);
+    cr_assert_eq(window(disk, *file_out, 0, 4096, DISK_WINDOW_ZEROED, &at), STATUS_INVALID,
+                 "an empty file");
+    cr_assert_eq(disk->vtable->allocate(disk, *file_out, WINDOWED_BYTES), STATUS_OK);
+    cr_assert_eq(disk->vtable->write(disk, *file_out, 0, data, WINDOWED_BYTES), STATUS_OK);
+    cr_assert_eq(window(disk, *file_out, WINDOW_OFFSET, WINDOW_BYTES, DISK_WINDOW_ZEROED, &at),
+                 STATUS_OK);
+    return at;
+}
+
+/* Around the window nothing has changed; in it are zeroes, and text at 1000. */
+static void check_content(struct disk *disk, int file, const uint8_t *data, const char *text)
+{
+    const uint32_t end = WINDOW_OFFSET + WINDOW_BYTES;
+    uint8_t *back = malloc(WINDOWED_BYTES);
+    size_t read;
+    cr_assert_eq(disk->vtable->read(disk, file, 0, back, WINDOWED_BYTES, &read), STATUS_OK);
+    cr_assert_eq(read, WINDOWED_BYTES);
+    cr_assert_arr_eq(back, data, WINDOW_OFFSET);
+    cr_assert_arr_eq(back + end, data + end, WINDOWED_BYTES - end);
+    for (uint32_t at = 0; at < WINDOW_BYTES; at++) {
+        bool stored = at >= 1000 && at < 1000 + strlen(text);
+        cr_assert_eq(back[WINDOW_OFFSET + at], stored ? (uint8_t)text[at - 1000] : 0, "at %u", at);
+    }
+    free(back);
+}
+
+/* The next window is its neighbour, one that keeps what is there changes nothing, and none goes
+ * beyond the end. */
+static void check_neighbours(struct disk *disk, int file, const uint8_t *data, uint8_t *first)
+{
+    const uint64_t last = WINDOWED_BYTES - 4096;
+    uint8_t *at;
+    cr_assert_eq(disk->vtable->sync(disk, file), STATUS_OK);
+    cr_assert_eq(window(disk, file, WINDOW_OFFSET, WINDOW_BYTES + 4096, DISK_WINDOW_KEPT, &at),
+                 STATUS_OK);
+    cr_assert_eq(at, first);
+    cr_assert_arr_eq(at + 1000, "first", 5);
+    cr_assert_arr_eq(at + WINDOW_BYTES, data + WINDOW_OFFSET + WINDOW_BYTES, 4096);
+    cr_assert_eq(window(disk, file, last, 4096, DISK_WINDOW_ZEROED, &at), STATUS_OK);
+    cr_assert_eq(at, first + (last - WINDOW_OFFSET));
+    cr_assert_eq(window(disk, file, last, 8192, DISK_WINDOW_ZEROED, &at), STATUS_INVALID);
+    cr_assert_eq(window(disk, file, last + 4096, 4096, DISK_WINDOW_KEPT, &at), STATUS_INVALID);
+}
+
+static void check_windows(const char *where)
+{
+    struct bench bench;
+    bench_open(&bench, where);
+    struct disk *disk = bench.disk;
+    if (!disk->has_windows) {
+        bench_close(&bench);
+        cr_skip_test("the file system of this folder has no windows");
+    }
+    uint8_t *data = pattern(WINDOWED_BYTES, 3);
+    int files[2];
+    uint8_t *first = windowed(disk, "a", data, &files[0]);
+    uint8_t *other = windowed(disk, "b", data, &files[1]);
+    memcpy(first + 1000, "first", 5);
+    memcpy(other + 1000, "other", 5);
+    check_content(disk, files[0], data, "first");
+    check_content(disk, files[1], data, "other");
+    check_neighbours(disk, files[0], data, first);
+
+    /* A submitted write is seen in the window. */
+    struct disk_operation operation = {.kind = DISK_WRITE,
+                                       .file = files[1],
+                                       .offset = WINDOW_OFFSET + 4096,
+                                       .data = data,
+                                       .size = 4096,
+                                       .cached = true,
+                                       .done = done,
+                                       .context = &bench};
+    disk->vtable->submit(disk, &operation);
+    wait_done(&bench, 1);
+    cr_assert_eq(bench.worst, STATUS_OK);
+    cr_assert_arr_eq(other + 4096, data, 4096);
+
+    /* Closed with its window in use, the file has what was stored. */
+    uint8_t back[5];
+    size_t read;
+    memcpy(first + WINDOW_BYTES - 5, "final", 5);
+    disk->vtable->close(disk, files[0]);
+    cr_assert_eq(disk->vtable->open(disk, "a", false, &files[0]), STATUS_OK);
+    cr_assert_eq(
+        disk->vtable->read(disk, files[0], WINDOW_OFFSET + WINDOW_BYTES - 5, back, 5, &read),
+        STATUS_OK);
+    cr_assert_arr_eq(back, "final", 5);
+    disk->vtable->close(disk, files[0]);
+    cr_assert_eq(disk->vtable->remove(disk, "a"), STATUS_OK);
+    cr_assert_eq(disk->vtable->remove(disk, "b"), STATUS_OK);
+    free(data);
+    bench_close(&bench); /* the disk closes the other file */
+}
+
+Test(disk_ring, what_is_stored_into_a_window_is_in_the_file)
+{
+    check_windows("/tmp");
+}
+
+Test(disk_ring, a_file_system_in_memory_has_windows_too)
+{
+    if (access("/dev/shm", W_OK) != 0) {
+        cr_skip_test("there is no /dev/shm here");
+    }
+    check_windows("/dev/shm");
+}
+
 Test(disk_ring, blocking_writes_need_no_alignment)
 {
     struct bench bench;
