@@ -221,8 +221,10 @@ static uint64_t answers_send(struct loop *loop, uint64_t pending)
  * Everything but waiting; the time at which it wants to run again though nothing happens (0: at
  * once).
  *
- * The journal comes after the engine, so that its next batch has what this turn's requests wrote;
- * what it completes is applied in the next turn, while the disk already writes that batch.
+ * A journal that waits for its disk comes after the engine, so that its next batch has what this
+ * turn's requests wrote; what it completes is applied in the next turn, while the disk already
+ * writes that batch. One that commits at once comes before: a write is taken, applied and answered
+ * in one turn.
  */
 static uint64_t loop_turn(struct loop *loop)
 {
@@ -243,14 +245,18 @@ static uint64_t loop_turn(struct loop *loop)
     }
     command_follow(loop);
     change_follow(loop);
+    bool journal_first = loop->journal != NULL && loop->journal->commits_at_once;
+    if (journal_first) {
+        deadline = engine_journal_step(loop->options.engine, now_ns, wall_ms);
+    }
     if (loop->engine_thread != NULL) {
-        deadline = engine_thread_step(loop->engine_thread, now_ns, wall_ms);
+        deadline = earlier(deadline, engine_thread_step(loop->engine_thread, now_ns, wall_ms));
         pending = engine_thread_pending(loop->engine_thread);
         deadline = earlier(deadline, consumers_step(loop->consumers, now_ns, wall_ms));
         deadline = earlier(deadline, stream_step(loop->stream, now_ns, wall_ms));
         deadline = earlier(deadline, rest_step(loop->rest));
     }
-    if (loop->journal != NULL) {
+    if (loop->journal != NULL && !journal_first) {
         deadline = earlier(deadline, engine_journal_step(loop->options.engine, now_ns, wall_ms));
     }
     if (loop->http != NULL) {
