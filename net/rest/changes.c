@@ -83,62 +83,30 @@ static void positions_write(const struct rest *rest, struct writer *json_out)
     writer_u8(json_out, '"');
 }
 
-static const char expired_detail[] =
-    "The changes after this position are not there any more, or never were in this journal: begin "
-    "again with a snapshot, or go on from oldest";
-
 void changes_reset_write(const struct rest *rest, struct writer *json_out)
 {
+    struct problem problem = follow_problem(STATUS_POSITION_EXPIRED, SUBSCRIBE_TOKEN);
     writer_put(json_out, BYTES_LITERAL("{\"type\":\"urn:freshet:problem:position-expired\","
                                        "\"status\":410,\"detail\":\""));
-    writer_text(json_out, expired_detail);
+    writer_put(json_out, problem.detail);
     writer_put(json_out, BYTES_LITERAL("\","));
     positions_write(rest, json_out);
     writer_u8(json_out, '}');
 }
 
-void changes_answer_expired(struct rest *rest, struct http_exchange *exchange)
+/* The positions that there are belong to what has expired. */
+void changes_answer_problem(struct rest *rest, struct http_exchange *exchange,
+                            struct problem problem)
 {
     uint8_t bytes[PROBLEM_MEMBERS_BYTES_MAX];
     struct writer members = writer_of(bytes, sizeof(bytes));
-    writer_u8(&members, ',');
-    positions_write(rest, &members);
-    ASSERT(!members.failed);
-    struct problem problem = problem_of(STATUS_POSITION_EXPIRED, BYTES_LITERAL(expired_detail));
-    problem.members = writer_bytes(&members);
+    if (problem.status == 410) {
+        writer_u8(&members, ',');
+        positions_write(rest, &members);
+        ASSERT(!members.failed);
+        problem.members = writer_bytes(&members);
+    }
     rest_answer_problem(rest, exchange, &problem, NULL);
-}
-
-/* The words of a refusal; empty: those of the status. */
-static struct bytes refusal(enum status status, enum subscription_from from)
-{
-    if (status == STATUS_INVALID && from == SUBSCRIBE_TIME) {
-        return BYTES_LITERAL("from is a time in the future; latest begins now");
-    }
-    if (status == STATUS_INVALID) {
-        return BYTES_LITERAL(
-            "The position is not one that this server has given for these changes");
-    }
-    if (status == STATUS_UNSUPPORTED) {
-        return BYTES_LITERAL("The collection keeps no old images (old_images), which view=old, "
-                             "enter_leave and patterns on images need");
-    }
-    if (status == STATUS_BUSY) {
-        return BYTES_LITERAL("There are too many subscriptions; try again later");
-    }
-    return BYTES_EMPTY;
-}
-
-static void answer_refused(struct rest *rest, struct http_exchange *exchange, enum status status,
-                           enum subscription_from from)
-{
-    if (status == STATUS_POSITION_EXPIRED) {
-        changes_answer_expired(rest, exchange);
-    } else if (status == STATUS_UNSUPPORTED) {
-        rest_answer_error(rest, exchange, 400, refusal(status, from));
-    } else {
-        rest_answer_status(rest, exchange, status, refusal(status, from));
-    }
 }
 
 /* ---- events of http: they only note what is to be done ---- */
@@ -276,7 +244,7 @@ static bool answer_begin(struct changes *changes)
     if (changes->ending == CHANGES_FAILED || (changes->ending == CHANGES_EXPIRED && is_page)) {
         enum status status = changes->status;
         changes_leave(changes);
-        answer_refused(rest, exchange, status, changes->from);
+        changes_answer_problem(rest, exchange, follow_problem(status, changes->from));
         return false;
     }
     if (!head_send(changes)) {

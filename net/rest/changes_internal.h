@@ -96,9 +96,10 @@ void changes_reopen(struct changes *changes, const struct changes_options *optio
 /* Ends an open answer in order: a page as it stands, a stream of events with `shutdown` and its
  * position, so that its client comes again. Not at once. */
 void changes_finish(struct changes *changes);
-/* 410 with the oldest and the newest position. (To server-sent events changes_open answers 200 and
- * `reset` instead, because a browser shows no body of an error.) */
-void changes_answer_expired(struct rest *rest, struct http_exchange *exchange);
+/* A problem of follow.h; 410 with the oldest and the newest position. (To server-sent events
+ * changes_open answers 200 and `reset` instead, because a browser shows no body of an error.) */
+void changes_answer_problem(struct rest *rest, struct http_exchange *exchange,
+                            struct problem problem);
 
 /* ---- between the files ---- */
 

@@ -85,12 +85,10 @@ static bool refuse_memory(const struct query *query)
 
 static bool collection_set(const struct query *query, struct bytes value)
 {
-    const struct rest_options *options = &query->rest->options;
-    for (uint32_t i = 0; i < options->collection_count; i++) {
-        if (bytes_equal(options->collections[i].name, value) && !options->collections[i].internal) {
-            query->options->subscription.collection = &options->collections[i];
-            return true;
-        }
+    query->options->subscription.collection =
+        follow_collection_find(rest_collections(query->rest), value);
+    if (query->options->subscription.collection != NULL) {
+        return true;
     }
     if (utf8_valid_size(value) != value.size) {
         return refuse(query, 404, "There is no collection of that name");
@@ -98,38 +96,18 @@ static bool collection_set(const struct query *query, struct bytes value)
     return refuse_name(query, 404, "There is no collection '", value, "'");
 }
 
-static bool refuse_pattern_json(const struct query *query, const struct json_error *error)
-{
-    char text[PROBLEM_DETAIL_BYTES_MAX];
-    (void)snprintf(text, sizeof(text), "pattern is not JSON: line %u, column %u: %s", error->line,
-                   error->column, error->text);
-    return refuse(query, 400, text);
-}
-
 static bool pattern_set(const struct query *query, struct bytes value)
 {
     /* The text stands before it. */
     struct writer document =
         writer_of(query->rest->document + VALUE_BYTES_MAX, DOCUMENT_BYTES_MAX - VALUE_BYTES_MAX);
-    struct json_error error;
-    enum status status = json_to_document(value, &document, &error);
+    struct detail detail;
+    enum status status =
+        follow_pattern_read(value, &document, &query->options->subscription.pattern, &detail);
     if (status == STATUS_NO_MEMORY) {
         return refuse_memory(query);
     }
-    if (status != STATUS_OK) {
-        return refuse_pattern_json(query, &error);
-    }
-    struct pattern_problem problem;
-    struct pattern *pattern;
-    status = pattern_parse(writer_bytes(&document), &pattern, &problem);
-    if (status == STATUS_OK) {
-        query->options->subscription.pattern = pattern;
-        return true;
-    }
-    if (status == STATUS_NO_MEMORY) {
-        return refuse_memory(query);
-    }
-    return refuse(query, 400, problem.text);
+    return status == STATUS_OK || refuse(query, 400, detail.text);
 }
 
 bool changes_from_read(struct bytes value, struct subscription_options *out)

@@ -23,9 +23,8 @@ struct consumer_call {
     struct consumer_request request;
     struct rest *rest;
     struct http_exchange *exchange;
-    bool leaves;        /* ACK: the member goes when it is done */
-    bool judges_images; /* PUT: its pattern asks for an image */
-    uint8_t *pattern;   /* malloc */
+    bool leaves;      /* ACK: the member goes when it is done */
+    uint8_t *pattern; /* malloc */
     uint8_t name[CONSUMER_NAME_BYTES_MAX];
     uint8_t member[CONSUMER_MEMBER_BYTES_MAX];
     uint8_t collection[COLLECTION_NAME_BYTES_MAX];
@@ -36,15 +35,7 @@ struct consumer_call {
 void rest_consumer_failure(struct rest *rest, struct http_exchange *exchange, enum status status,
                            const struct detail *detail)
 {
-    struct bytes words = bytes_of_text(detail->text);
-    if (status == STATUS_POSITION_EXPIRED) {
-        changes_answer_expired(rest, exchange);
-    } else if (status == STATUS_NOT_FOUND) {
-        rest_answer_error(rest, exchange, 404,
-                          BYTES_LITERAL("There is no consumer of that name; PUT creates one"));
-    } else {
-        rest_answer_status(rest, exchange, status, words);
-    }
+    changes_answer_problem(rest, exchange, follow_consumer_problem(status, detail));
 }
 
 static void call_free(struct consumer_call *call)
@@ -205,41 +196,25 @@ static bool refuse(struct consumer_call *call, uint16_t status, const char *deta
 
 static bool body_collection(struct consumer_call *call, struct bytes value)
 {
-    const struct rest_options *options = &call->rest->options;
     struct bytes name;
     if (!document_string(value, &name)) {
         return refuse(call, 400, "collection is the name of a collection, a string");
     }
-    for (uint32_t i = 0; i < options->collection_count; i++) {
-        if (bytes_equal(options->collections[i].name, name)) {
-            ASSERT(name.size <= sizeof(call->collection));
-            memcpy(call->collection, name.data, name.size);
-            call->request.collection = bytes_of(call->collection, name.size);
-            return true;
-        }
+    if (follow_collection_find(rest_collections(call->rest), name) == NULL) {
+        return refuse(call, 400, "There is no collection of that name");
     }
-    return refuse(call, 400, "There is no collection of that name");
+    ASSERT(name.size <= sizeof(call->collection));
+    memcpy(call->collection, name.data, name.size);
+    call->request.collection = bytes_of(call->collection, name.size);
+    return true;
 }
 
 static bool body_pattern(struct consumer_call *call, struct bytes value)
 {
-    struct pattern_problem problem;
-    struct pattern *pattern = NULL;
-    if (value.size > CONSUMER_PATTERN_BYTES_MAX) {
-        return refuse(call, 400, "The pattern is too large: at most 64 KiB of JSON");
-    }
-    enum status status = pattern_parse(value, &pattern, &problem);
-    call->judges_images =
-        status == STATUS_OK && (pattern_mentions(pattern, BYTES_LITERAL("newImage")) ||
-                                pattern_mentions(pattern, BYTES_LITERAL("oldImage")));
-    pattern_destroy(&pattern);
-    call->pattern = status == STATUS_OK ? malloc(value.size) : NULL;
-    if (status == STATUS_NO_MEMORY || (status == STATUS_OK && call->pattern == NULL)) {
+    call->pattern = malloc(value.size);
+    if (call->pattern == NULL) {
         rest_answer_status(call->rest, call->exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
         return false;
-    }
-    if (status != STATUS_OK) {
-        return refuse(call, 400, problem.text);
     }
     memcpy(call->pattern, value.data, value.size);
     call->request.pattern = bytes_of(call->pattern, value.size);
@@ -282,21 +257,20 @@ static bool body_member(struct consumer_call *call, struct bytes name, struct by
                   "A consumer has collection, pattern, from and group, and nothing else");
 }
 
-/* A pattern that no reader could use is refused when it is given; false when answered. */
-static bool images_check(struct consumer_call *call)
+/* False when answered. */
+static bool pattern_check(struct consumer_call *call)
 {
-    const struct rest_options *options = &call->rest->options;
-    struct bytes name = call->request.collection;
-    for (uint32_t i = 0; i < options->collection_count && call->judges_images; i++) {
-        const struct collection *collection = &options->collections[i];
-        bool covered = name.size == 0 || bytes_equal(collection->name, name);
-        if (covered && !collection->internal && !collection->old_images) {
-            return refuse(call, 400,
-                          "The pattern asks for an image, and a REMOVE is judged by the old one, "
-                          "which a collection that it covers does not keep (old_images)");
-        }
+    struct consumer_request *request = &call->request;
+    if (request->pattern.size == 0) {
+        return true;
     }
-    return true;
+    enum status status = follow_consumer_pattern_check(
+        rest_collections(call->rest), request->collection, request->pattern, &request->detail);
+    if (status == STATUS_NO_MEMORY) {
+        rest_answer_status(call->rest, call->exchange, status, BYTES_EMPTY);
+        return false;
+    }
+    return status == STATUS_OK || refuse(call, 400, request->detail.text);
 }
 
 /* False when answered. */
@@ -319,7 +293,7 @@ static bool put_body_read(struct consumer_call *call)
             return false;
         }
     }
-    return images_check(call);
+    return pattern_check(call);
 }
 
 /* ---- POST …/ack ---- */

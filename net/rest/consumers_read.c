@@ -74,53 +74,14 @@ static const struct changes_hooks reader_hooks = {.over = on_over};
 
 /* ---- opening ---- */
 
-static const struct collection *collection_find(const struct rest *rest, struct bytes name)
-{
-    for (uint32_t i = 0; i < rest->options.collection_count; i++) {
-        if (bytes_equal(rest->options.collections[i].name, name)) {
-            return &rest->options.collections[i];
-        }
-    }
-    return NULL;
-}
-
-/* What the consumer reads, from its definition. On failure the detail says why. */
-static enum status definition_read(struct consumer_reader *reader, struct changes_options *options)
-{
-    struct consumer_request *request = &reader->request;
-    struct bytes value;
-    struct bytes name;
-    options->subscription.collection = NULL;
-    options->subscription.pattern = NULL;
-    if (document_find(request->definition, BYTES_LITERAL("collection"), &value) &&
-        document_string(value, &name)) {
-        options->subscription.collection = collection_find(reader->rest, name);
-        if (options->subscription.collection == NULL) {
-            detail_set(&request->detail, "The consumer's collection '%.*s' is no longer there",
-                       (int)name.size, (const char *)name.data);
-            return STATUS_CONFLICT;
-        }
-    }
-    if (!document_find(request->definition, BYTES_LITERAL("pattern"), &value)) {
-        return STATUS_OK;
-    }
-    struct pattern_problem problem;
-    enum status status = pattern_parse(value, &options->subscription.pattern, &problem);
-    if (status == STATUS_INVALID || status == STATUS_UNPROCESSABLE) {
-        detail_set(&request->detail, "The consumer's pattern is no longer valid: %.160s",
-                   problem.text);
-        return STATUS_CONFLICT;
-    }
-    return status;
-}
-
 /* Fills in the definition, the place and the slots that the owner gave. */
 static enum status reader_set(struct consumer_reader *reader, const struct token *token,
                               struct changes_options *options)
 {
     const struct consumer_request *request = &reader->request;
     *options = reader->options;
-    enum status status = definition_read(reader, options);
+    enum status status = follow_definition_read(rest_collections(reader->rest), request->definition,
+                                                &options->subscription, &reader->request.detail);
     if (status != STATUS_OK) {
         return status;
     }

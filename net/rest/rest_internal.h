@@ -21,6 +21,7 @@
 #ifndef FRESHET_NET_REST_REST_INTERNAL_H
 #define FRESHET_NET_REST_REST_INTERNAL_H
 
+#include "net/rest/follow.h"
 #include "net/rest/head.h"
 #include "net/rest/problem.h"
 #include "net/rest/rest.h"
@@ -113,6 +114,11 @@ static inline struct http_exchange *rest_exchange_of(struct request *request)
 {
     struct rest_state *state = CONTAINER_OF(request, struct rest_state, request);
     return CONTAINER_OF(state, struct http_exchange, user);
+}
+
+static inline struct follow_collections rest_collections(const struct rest *rest)
+{
+    return (struct follow_collections){rest->options.collections, rest->options.collection_count};
 }
 
 static inline bool rest_allowed(const struct rest *rest, uint32_t right)
