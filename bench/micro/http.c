@@ -104,28 +104,35 @@ static void run_parse(struct bench *bench, const char *name, struct bytes bytes)
 
 /* ---- connections ---- */
 
-static void ignore(struct http_connection *connection)
+static void ignore(struct socket *socket)
 {
-    (void)connection;
+    (void)socket;
 }
 
-static void send_pieces(struct http_connection *connection, const struct iovec *pieces,
-                        size_t count)
+static void ignore_close(struct socket *socket, bool reset)
 {
+    (void)socket;
+    (void)reset;
+}
+
+static void send_pieces(struct socket *socket, const struct iovec *pieces, size_t count)
+{
+    struct http_connection *connection = CONTAINER_OF(socket, struct http_connection, socket);
     struct bench *bench = (struct bench *)connection->server->options.context;
     for (size_t i = 0; i < count; i++) {
         bench->in_flight += pieces[i].iov_len;
     }
 }
 
-static const struct transport transport = {
+static const struct socket_transport transport = {
     .receive_start = ignore,
     .receive_stop = ignore,
     .send = send_pieces,
     .send_stop = ignore,
     .shut_write = ignore,
     .limit = ignore,
-    .close = ignore,
+    .probe = ignore,
+    .close = ignore_close,
 };
 
 static void handle(void *context, struct http_exchange *exchange)
@@ -184,10 +191,10 @@ static void run_requests(struct bench *bench, const char *name, struct bytes one
         uint64_t begin_ns = clock_ns();
         for (uint32_t i = 0; i < turns; i++) {
             http_server_begin(bench->server, bench->server->now_ns + 1000);
-            connection_received(bench->connection, data, one.size * pipelined);
+            connection_events.received(&bench->connection->socket, data, one.size * pipelined);
             (void)http_server_step(bench->server);
             bench->result += bench->in_flight;
-            connection_sent(bench->connection, (int)bench->in_flight);
+            connection_events.sent(&bench->connection->socket, (int)bench->in_flight);
             bench->in_flight = 0;
         }
         uint64_t ns = clock_ns() - begin_ns;

@@ -11,14 +11,16 @@
 struct http_connection *connection_open(struct http_server *server, int fd, bool over)
 {
     ASSERT(fd >= 0 && !server->draining);
-    struct http_connection *connection =
-        (struct http_connection *)memory_take(server, sizeof(*connection), MEMORY_FOR_REQUEST);
+    struct http_connection *connection = (struct http_connection *)memory_take(
+        &server->memory, sizeof(*connection), MEMORY_FOR_REQUEST);
     if (connection == NULL) {
         return NULL;
     }
-    *connection = (struct http_connection){.server = server, .fd = fd, .over = over};
+    *connection = (struct http_connection){.server = server, .over = over};
     link_init(&connection->settle);
-    link_init(&connection->timer);
+    wheel_timer_init(&connection->timer);
+    connection->socket = (struct socket){
+        .ring = server->ring, .memory = &server->memory, .events = &connection_events, .fd = fd};
     list_push_back(&server->connections, &connection->all);
     server->connection_count++;
     server->over_count += over ? 1 : 0;
@@ -36,17 +38,18 @@ static void connection_free(struct http_connection *connection)
     ASSERT(connection->phase == PHASE_CLOSING && !connection->sending);
     ASSERT(connection->receiving == RECEIVING_OFF && connection->exchange_count == 0);
     input_drop(connection);
-    output_drop(connection);
-    timer_clear(connection);
+    output_drop(&connection->output, &server->chunks);
+    socket_deinit(&connection->socket);
+    wheel_clear(&connection->timer);
     link_remove(&connection->all);
     if (link_is_linked(&connection->settle)) {
         link_remove(&connection->settle);
     }
-    server->transport->close(connection);
+    server->transport->close(&connection->socket, connection->failed);
     server->connection_count--;
     server->over_count -= connection->over ? 1 : 0;
     count_subtract(&server->statistics.connections_open, 1);
-    memory_give(server, connection, sizeof(*connection));
+    memory_give(&server->memory, connection, sizeof(*connection));
 }
 
 /* ---- events ---- */
@@ -59,8 +62,9 @@ void connection_abort(struct http_connection *connection)
     connection_touch(connection);
 }
 
-void connection_received(struct http_connection *connection, uint8_t *data, size_t size)
+static void connection_received(struct socket *socket, uint8_t *data, size_t size)
 {
+    struct http_connection *connection = CONTAINER_OF(socket, struct http_connection, socket);
     ASSERT(connection->receiving != RECEIVING_OFF || size > 0);
     count_add(&connection->server->statistics.bytes_in, size);
     connection_touch(connection);
@@ -76,8 +80,9 @@ void connection_received(struct http_connection *connection, uint8_t *data, size
     }
 }
 
-void connection_receive_ended(struct http_connection *connection, int result)
+static void connection_receive_ended(struct socket *socket, int result)
 {
+    struct http_connection *connection = CONTAINER_OF(socket, struct http_connection, socket);
     connection->receiving = RECEIVING_OFF;
     connection_touch(connection);
     switch (-result) {
@@ -95,19 +100,26 @@ void connection_receive_ended(struct http_connection *connection, int result)
     }
 }
 
-void connection_sent(struct http_connection *connection, int result)
+static void connection_sent(struct socket *socket, int result)
 {
+    struct http_connection *connection = CONTAINER_OF(socket, struct http_connection, socket);
     ASSERT(connection->sending);
     connection->sending = false;
     connection->send_stopped = false;
     connection_touch(connection);
     if (result >= 0) {
         count_add(&connection->server->statistics.bytes_out, (uint64_t)result);
-        output_sent(connection, (size_t)result);
+        output_sent(&connection->output, &connection->server->chunks, (size_t)result);
     } else if (result != -EAGAIN && result != -EINTR && connection->phase != PHASE_CLOSING) {
         connection_abort(connection);
     }
 }
+
+const struct socket_events connection_events = {
+    .received = connection_received,
+    .receive_ended = connection_receive_ended,
+    .sent = connection_sent,
+};
 
 void connection_expire(struct http_connection *connection)
 {
@@ -161,7 +173,8 @@ void connection_drain(struct http_connection *connection)
 
 static bool is_quiet(const struct http_connection *connection)
 {
-    return connection->exchange_count == 0 && connection->unsent_bytes == 0 && !connection->sending;
+    return connection->exchange_count == 0 && connection->output.unsent_bytes == 0 &&
+           !connection->sending;
 }
 
 /* What the end of the client's side, or of the server's time, means for an open connection. */
@@ -189,7 +202,7 @@ static void settle_continue(struct http_connection *connection)
     if (connection->continue_due && connection->exchange_count == 0 &&
         connection->phase == PHASE_OPEN) {
         connection->continue_due = false;
-        if (output_copy(connection, BYTES_LITERAL(text)) != STATUS_OK) {
+        if (connection_copy(connection, BYTES_LITERAL(text)) != STATUS_OK) {
             connection_abort(connection);
         }
     }
@@ -210,29 +223,29 @@ static void settle_last(struct http_connection *connection)
     connection->phase = PHASE_LINGER;
     connection->timer_kind = TIMER_LINGER;
     connection->deadline_ns = connection->server->now_ns + LINGER_NS;
-    connection->server->transport->shut_write(connection);
+    connection->server->transport->shut_write(&connection->socket);
 }
 
 static void settle_send(struct http_connection *connection)
 {
-    struct iovec pieces[SEND_VECTORS_MAX];
-    if (connection->sending || connection->unsent_bytes == 0 ||
+    struct iovec pieces[OUTPUT_PIECES_MAX];
+    if (connection->sending || connection->output.unsent_bytes == 0 ||
         connection->phase == PHASE_CLOSING) {
         return;
     }
     struct http_server *server = connection->server;
-    size_t count = output_pieces(connection, pieces, SEND_VECTORS_MAX);
+    size_t count = output_pieces(&connection->output, pieces, OUTPUT_PIECES_MAX);
     ASSERT(count > 0);
     connection->sending = true;
     connection->send_deadline_ns = connection_is_endless(connection)
                                        ? UINT64_MAX
                                        : server->now_ns + server->options.send_timeout_ns;
-    server->transport->send(connection, pieces, count);
+    server->transport->send(&connection->socket, pieces, count);
 }
 
 static void settle_receive(struct http_connection *connection)
 {
-    const struct transport *transport = connection->server->transport;
+    const struct socket_transport *transport = connection->server->transport;
     bool paused = connection->phase == PHASE_OPEN && input_blocked(connection) &&
                   input_size(connection) >= INPUT_PAUSE_BYTES;
     if (connection->phase == PHASE_LINGER && connection->ended) {
@@ -241,11 +254,11 @@ static void settle_receive(struct http_connection *connection)
     if (connection->phase == PHASE_CLOSING || paused) {
         if (connection->receiving == RECEIVING_ON) {
             connection->receiving = RECEIVING_STOPPING;
-            transport->receive_stop(connection);
+            transport->receive_stop(&connection->socket);
         }
     } else if (connection->receiving == RECEIVING_OFF && !connection->ended) {
         connection->receiving = RECEIVING_ON;
-        transport->receive_start(connection);
+        transport->receive_start(&connection->socket);
     }
 }
 
@@ -287,7 +300,7 @@ static bool settle_closing(struct http_connection *connection)
     if (connection->sending) {
         if (!connection->send_stopped) {
             connection->send_stopped = true;
-            connection->server->transport->send_stop(connection);
+            connection->server->transport->send_stop(&connection->socket);
         }
         return false;
     }

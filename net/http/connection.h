@@ -2,16 +2,15 @@
  * connection.h: connections without sockets: what the files of net/http share, and what tests, the
  * fuzzer and the benchmark drive. Handlers and the server's wiring need http.h alone.
  *
- *     server.c      the server, its listeners, and the transport over a ring
+ *     server.c      the server: life, turns, drain
  *     connection.c  the life of a connection: what to do after each event
  *     input.c       bytes to requests
  *     exchange.c    arenas and answers
  *     stream.c      answers without an end that is known
- *     output.c      answers to bytes that wait to be sent
  *     timer.c       deadlines
  *
- * All but server.c know no socket and no ring: they see a struct transport, which tests and the
- * fuzzer fill with something else.
+ * What waits to be sent is in net/socket/output.h. No file here knows a ring: they see a struct
+ * socket_transport, which tests and the fuzzer fill with something else.
  *
  * A connection's phases:
  *
@@ -28,12 +27,14 @@
 #ifndef FRESHET_NET_HTTP_CONNECTION_H
 #define FRESHET_NET_HTTP_CONNECTION_H
 
-#include <sys/uio.h>
+#include <assert.h>
 
 #include "net/http/chunked.h"
 #include "net/http/head.h"
 #include "net/http/http.h"
-#include "net/ring/ring.h"
+#include "net/socket/output.h"
+#include "net/socket/socket.h"
+#include "net/socket/wheel.h"
 #include "protocol/base/list.h"
 
 /* Answers that wait to be sent before no more requests of the connection are read. */
@@ -45,44 +46,21 @@
 #define INPUT_BYTES_MIN   2048
 /* Bodies up to this are copied into the send buffer, larger ones are sent from where they are. */
 #define COPIED_BODY_BYTES_MAX (16u << 10)
-#define CHUNK_BYTES           (16u << 10)
 #define ROOM_BYTES_MAX        (64u << 10)
-#define SEND_VECTORS_MAX      16
 #define EXCHANGE_INLINE_BYTES 2048
 #define EXCHANGE_BYTES_MAX    (8u << 20)
-#define FREE_CHUNKS_MAX       256
 #define FREE_EXCHANGES_MAX    1024
 #define BLANK_LINES_MAX       4
 /* How long the client of a refused request may still send before the connection is cut. */
 #define LINGER_NS 2000000000ull
 /* Connections over connections_max that are being told so; more are closed at once. */
 #define CONNECTIONS_OVER_MAX 64
-#define ACCEPT_RETRY_NS      100000000ull
 #define SETTLE_ROUNDS_MAX    8
 /* A stream that memory was refused to, though it has nothing unsent, tries again after this. */
 #define STREAM_RETRY_NS 100000000ull
-/* What the kernel takes for a client that reads slowly; it doubles the figure for its own books. */
-#define STREAM_SOCKET_BYTES (64 << 10)
-/* When a client of a stream that says nothing is asked whether it is there, how often, and how
- * often in vain. */
-#define STREAM_PROBE_IDLE_S     60
-#define STREAM_PROBE_INTERVAL_S 15
-#define STREAM_PROBES_MAX       4
-
-#define WHEEL_SLOT_COUNT 512
-#define WHEEL_TICK_SHIFT 27 /* 134 ms */
-
-/* A piece of memory: of the output, or of an arena. */
-struct chunk {
-    struct chunk *next;
-    const uint8_t *data; /* memory, or somebody else's */
-    size_t capacity;     /* of memory; 0: data is somebody else's */
-    size_t size;         /* filled */
-    bool of_stream;      /* counts in the server's stream_bytes */
-    void (*release)(void *owner);
-    void *owner;
-    _Alignas(16) uint8_t memory[];
-};
+static_assert(HTTP_STREAM_ROOM_LEAST == OUTPUT_STREAM_LEAST, "a stream's least is a chunk's");
+static_assert(HTTP_STREAMS_BYTES == OUTPUT_STREAMS_BYTES, "from here on chunks are small");
+static_assert(HTTP_LISTENERS_MAX == ACCEPT_LISTENERS_MAX, "all are the acceptor's");
 
 struct exchange {
     struct http_exchange public; /* the first member */
@@ -137,25 +115,17 @@ struct input {
     struct partial partial;
 };
 
-struct send_vector {
-    struct msghdr message;
-    struct iovec pieces[SEND_VECTORS_MAX];
-};
-
 enum phase { PHASE_OPEN, PHASE_LAST, PHASE_LINGER, PHASE_CLOSING };
-enum receiving { RECEIVING_OFF, RECEIVING_ON, RECEIVING_STOPPING };
 enum timer_kind { TIMER_NONE, TIMER_HEAD, TIMER_BODY, TIMER_IDLE, TIMER_LINGER };
 
 struct http_connection {
     struct http_server *server;
     struct link all;
     struct link settle; /* linked: touched */
-    struct link timer;
-    struct ring_operation receive_operation;
-    struct ring_operation send_operation;
-    int fd;
+    struct wheel_timer timer;
+    struct socket socket;
     enum phase phase;
-    enum receiving receiving;
+    enum socket_receiving receiving;
     enum timer_kind timer_kind;
     bool sending;
     bool send_stopped;
@@ -174,66 +144,31 @@ struct http_connection {
     uint64_t deadline_ns;      /* of timer_kind */
     uint64_t send_deadline_ns; /* while sending */
     uint64_t cut_ns;           /* of one with a stream when the server drained; 0: none */
-    uint64_t wheel_tick;
-    struct input *input; /* NULL: none */
-    struct chunk *output_first;
-    struct chunk *output_last;
-    size_t output_sent; /* of output_first */
-    size_t unsent_bytes;
-    struct send_vector *vector;
-};
-
-/* What the connection layer needs from below. Each start is followed by completions:
- * connection_received, connection_receive_ended, connection_sent. */
-struct transport {
-    void (*receive_start)(struct http_connection *connection);
-    void (*receive_stop)(struct http_connection *connection);
-    void (*send)(struct http_connection *connection, const struct iovec *pieces, size_t count);
-    void (*send_stop)(struct http_connection *connection);
-    void (*shut_write)(struct http_connection *connection);
-    /* The socket of a stream: little memory in the kernel, and probes whether the client lives. */
-    void (*limit)(struct http_connection *connection);
-    void (*close)(struct http_connection *connection);
-};
-
-struct wheel {
-    uint64_t tick; /* all slots up to here have been run */
-    uint64_t used[WHEEL_SLOT_COUNT / 64];
-    struct link slots[WHEEL_SLOT_COUNT];
-};
-
-struct listener {
-    struct ring_operation operation;
-    struct http_server *server;
-    int fd; /* -1: none */
-    bool accepting;
+    struct input *input;       /* NULL: none */
+    struct output output;
 };
 
 struct http_server {
     struct http_options options;
-    const struct transport *transport;
+    const struct socket_transport *transport;
     struct ring *ring;
     uint64_t now_ns;
     uint64_t exchange_number;
     uint64_t unanswered;
-    uint64_t memory_bytes;
-    uint64_t accept_retry_ns;
-    uint64_t stream_bytes;    /* capacity of the chunks that hold what streams have written */
     uint64_t stream_retry_ns; /* a stream waits for memory that others hold; 0: none */
     uint32_t connection_count;
     uint32_t over_count;
     bool draining;
-    bool accept_due; /* a listener must be armed again */
-    bool event_run;  /* in this step */
+    bool event_run; /* in this step */
     struct link connections;
     struct link touched;
     struct link streams;
     struct link streams_gone; /* their connections are; `closed` has not run */
     struct exchange *free_exchanges;
     uint32_t free_exchange_count;
-    struct chunk *free_chunks;
-    uint32_t free_chunk_count;
-    struct listener listeners[HTTP_LISTENERS_MAX];
+    struct memory_budget memory;
+    struct chunk_pool chunks;
+    struct acceptor acceptor;
     struct wheel wheel;
     struct http_statistics statistics;
     struct http_header headers[HTTP_HEADERS_MAX]; /* of the request that is being handled */
@@ -242,7 +177,7 @@ struct http_server {
 /* ---- server.c ---- */
 
 MUST_USE enum status server_create(const struct http_options *options,
-                                   const struct transport *transport, struct ring *ring,
+                                   const struct socket_transport *transport, struct ring *ring,
                                    struct http_server **out);
 
 static inline void count_add(_Atomic uint64_t *counter, uint64_t value)
@@ -257,16 +192,6 @@ static inline void count_subtract(_Atomic uint64_t *counter, uint64_t value)
     atomic_store_explicit(counter, now - value, memory_order_relaxed);
 }
 
-/* Memory of the server's budget. Answers may use all of it; what makes new requests (input, arenas)
- * only three quarters, so that "no memory" can still be said. NULL: over the budget. */
-enum memory_use { MEMORY_FOR_REQUEST, MEMORY_FOR_ANSWER };
-void *memory_take(struct http_server *server, size_t size, enum memory_use use);
-void *memory_grow(struct http_server *server, void *memory, size_t old_size, size_t new_size);
-void memory_give(struct http_server *server, void *memory, size_t size);
-/* A body that is sent from where it lies counts while it is held, whoever allocated it. */
-void memory_hold(struct http_server *server, size_t size);
-void memory_let_go(struct http_server *server, size_t size);
-
 /* ---- connection.c ---- */
 
 /* NULL: no memory; then fd is still the caller's. */
@@ -277,11 +202,7 @@ static inline void connection_touch(struct http_connection *connection)
         list_push_back(&connection->server->touched, &connection->settle);
     }
 }
-/* data may be overwritten; it is the caller's again afterwards. */
-void connection_received(struct http_connection *connection, uint8_t *data, size_t size);
-/* No more completions of this receive. result: 0 the client has ended, or a negative errno. */
-void connection_receive_ended(struct http_connection *connection, int result);
-void connection_sent(struct http_connection *connection, int result);
+extern const struct socket_events connection_events;
 /* Cuts it: nothing more is sent. */
 void connection_abort(struct http_connection *connection);
 void connection_expire(struct http_connection *connection);
@@ -348,37 +269,39 @@ void streams_run(struct http_server *server);
 /* The server goes: streams that nobody has ended are closed. */
 void streams_close(struct http_server *server);
 
-/* ---- output.c ---- */
+/* ---- its output ---- */
 
-struct chunk *chunk_acquire(struct http_server *server, size_t size, enum memory_use use);
-/* Counts in stream_bytes. Only while half of the budget is free, so that clients that do not read
- * keep no request out. Within HTTP_STREAMS_BYTES it has CHUNK_BYTES at least. */
-struct chunk *chunk_acquire_stream(struct http_server *server, size_t size);
-void chunk_release(struct http_server *server, struct chunk *chunk);
-/* Room at the end of the output, which output_commit then counts; NULL: no memory. */
-uint8_t *output_room(struct http_connection *connection, size_t size);
-uint8_t *output_stream_room(struct http_connection *connection, size_t size);
-void output_commit(struct http_connection *connection, size_t size);
-MUST_USE enum status output_copy(struct http_connection *connection, struct bytes bytes);
+static inline uint8_t *connection_room(struct http_connection *connection, size_t size)
+{
+    return output_room(&connection->output, &connection->server->chunks, size);
+}
+static inline void connection_commit(struct http_connection *connection, size_t size)
+{
+    output_commit(&connection->output, size);
+    connection_touch(connection);
+}
+MUST_USE static inline enum status connection_copy(struct http_connection *connection,
+                                                   struct bytes bytes)
+{
+    connection_touch(connection);
+    return output_copy(&connection->output, &connection->server->chunks, bytes);
+}
 /* release is called when bytes are no longer needed, also on failure. */
-MUST_USE enum status output_refer(struct http_connection *connection, struct bytes bytes,
-                                  void (*release)(void *owner), void *owner);
-/* The next pieces to be sent; returns how many. */
-size_t output_pieces(const struct http_connection *connection, struct iovec *pieces,
-                     size_t piece_count_max);
-void output_sent(struct http_connection *connection, size_t size);
-void output_drop(struct http_connection *connection);
+MUST_USE static inline enum status connection_refer(struct http_connection *connection,
+                                                    struct bytes bytes,
+                                                    void (*release)(void *owner), void *owner)
+{
+    connection_touch(connection);
+    return output_refer(&connection->output, &connection->server->chunks, bytes, release, owner);
+}
 
 /* ---- timer.c ---- */
 
-void wheel_init(struct wheel *wheel);
 /* The connection is looked at when the first of its deadlines (deadline_ns, send_deadline_ns,
  * cut_ns) is reached, not before. */
 void timer_set(struct http_connection *connection);
-void timer_clear(struct http_connection *connection);
 /* When a client must have taken what it is sent, or is cut; UINT64_MAX: it has all the time. */
 uint64_t timer_send_ns(const struct http_connection *connection);
-void wheel_run(struct http_server *server);
-uint64_t wheel_next_ns(const struct http_server *server);
+wheel_look timer_look;
 
 #endif

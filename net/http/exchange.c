@@ -21,11 +21,12 @@ struct exchange *exchange_acquire(struct http_server *server)
     if (exchange != NULL) {
         server->free_exchanges = (struct exchange *)exchange->owner;
         server->free_exchange_count--;
-        server->memory_bytes += sizeof(*exchange);
+        memory_hold(&server->memory, sizeof(*exchange));
     } else {
         /* Even over the budget: without it not even "no memory" can be said. Their number is
          * bounded by connections_max and pipelined_max. */
-        exchange = (struct exchange *)memory_take(server, sizeof(*exchange), MEMORY_FOR_ANSWER);
+        exchange =
+            (struct exchange *)memory_take(&server->memory, sizeof(*exchange), MEMORY_FOR_ANSWER);
         if (exchange == NULL) {
             return NULL;
         }
@@ -45,13 +46,13 @@ void exchange_release(struct exchange *exchange)
     while (exchange->blocks != NULL) {
         struct chunk *block = exchange->blocks;
         exchange->blocks = block->next;
-        chunk_release(server, block);
+        chunk_release(&server->chunks, block);
     }
     if (server->free_exchange_count >= FREE_EXCHANGES_MAX) {
-        memory_give(server, exchange, sizeof(*exchange));
+        memory_give(&server->memory, exchange, sizeof(*exchange));
         return;
     }
-    server->memory_bytes -= sizeof(*exchange);
+    memory_let_go(&server->memory, sizeof(*exchange));
     exchange->server = NULL;
     exchange->owner = server->free_exchanges;
     server->free_exchanges = exchange;
@@ -65,7 +66,7 @@ static uint8_t *arena_block(struct exchange *exchange, size_t size)
     if (size > EXCHANGE_BYTES_MAX - exchange->arena_bytes) {
         return NULL;
     }
-    struct chunk *block = chunk_acquire(exchange->server, size, MEMORY_FOR_REQUEST);
+    struct chunk *block = chunk_acquire(&exchange->server->chunks, size, MEMORY_FOR_REQUEST);
     if (block == NULL) {
         return NULL;
     }
@@ -119,7 +120,7 @@ static void body_release(struct exchange *exchange)
         exchange->release = NULL;
         if (exchange->held) {
             exchange->held = false;
-            memory_let_go(exchange->server, exchange->body.size);
+            memory_let_go(&exchange->server->memory, exchange->body.size);
         }
         release(exchange->owner);
     }
@@ -166,23 +167,23 @@ void exchange_first_finish(struct http_connection *connection)
 static enum status answer_write(struct exchange *exchange)
 {
     struct http_connection *connection = exchange->connection;
-    enum status status = output_copy(connection, exchange->head);
+    enum status status = connection_copy(connection, exchange->head);
     if (exchange->release != NULL || exchange->body.size > COPIED_BODY_BYTES_MAX) {
         void (*release)(void *owner) = exchange->release;
         exchange->release = NULL;
         if (exchange->held) {
             exchange->held = false; /* the output holds it from here on */
-            memory_let_go(exchange->server, exchange->body.size);
+            memory_let_go(&exchange->server->memory, exchange->body.size);
         }
         if (status == STATUS_OK) {
-            return output_refer(connection, exchange->body, release, exchange->owner);
+            return connection_refer(connection, exchange->body, release, exchange->owner);
         }
         if (release != NULL) {
             release(exchange->owner);
         }
         return status;
     }
-    return status == STATUS_OK ? output_copy(connection, exchange->body) : status;
+    return status == STATUS_OK ? connection_copy(connection, exchange->body) : status;
 }
 
 /* All answers that are ready and have only ready ones before them. */
@@ -239,7 +240,7 @@ uint8_t *http_answer_begin(struct http_exchange *public, size_t size_max)
     }
     exchange->room_sent = exchange_is_first(exchange);
     if (exchange->room_sent) {
-        exchange->room = output_room(exchange->connection, size_max);
+        exchange->room = connection_room(exchange->connection, size_max);
     } else {
         exchange->room = http_allocate(public, size_max);
     }
@@ -256,7 +257,7 @@ void http_answer_end(struct http_exchange *public, size_t size, uint16_t status)
     struct http_connection *connection = exchange->connection;
     if (exchange->room_sent) {
         ASSERT(exchange_is_first(exchange));
-        output_commit(connection, size);
+        connection_commit(connection, size);
         exchange_answered(exchange, size, status);
         exchange_first_finish(connection);
         exchanges_flush(connection);
@@ -281,7 +282,7 @@ static bool answer_keep(struct exchange *exchange, struct bytes head, struct byt
         exchange->owner = owner;
         if (release != NULL) {
             exchange->held = true;
-            memory_hold(exchange->server, body.size);
+            memory_hold(&exchange->server->memory, body.size);
         }
         return kept;
     }
@@ -297,12 +298,12 @@ static bool answer_keep(struct exchange *exchange, struct bytes head, struct byt
 static enum status answer_send(struct http_connection *connection, struct bytes head,
                                struct bytes body, void (*release)(void *owner), void *owner)
 {
-    enum status status = output_copy(connection, head);
+    enum status status = connection_copy(connection, head);
     if (status == STATUS_OK && body.size > COPIED_BODY_BYTES_MAX) {
-        return output_refer(connection, body, release, owner);
+        return connection_refer(connection, body, release, owner);
     }
     if (status == STATUS_OK) {
-        status = output_copy(connection, body);
+        status = connection_copy(connection, body);
     }
     if (release != NULL) {
         release(owner);
@@ -316,7 +317,7 @@ bool http_has_memory(const struct http_exchange *public, size_t size)
     const struct http_server *server = exchange->server;
     ASSERT(!exchange->answered);
     return size <= COPIED_BODY_BYTES_MAX || exchange->connection == NULL ||
-           server->memory_bytes + size <= server->options.memory_bytes_max / 4 * 3;
+           memory_has_room(&server->memory, size);
 }
 
 void http_answer(struct http_exchange *public, struct bytes head, struct bytes body,

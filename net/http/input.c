@@ -17,7 +17,7 @@ bool input_blocked(const struct http_connection *connection)
     return connection->stream_count > 0 ||
            (connection->awaits_turn && connection->exchange_count > 0) ||
            connection->exchange_count >= connection->server->options.pipelined_max ||
-           connection->unsent_bytes > UNSENT_BYTES_MAX;
+           connection->output.unsent_bytes > UNSENT_BYTES_MAX;
 }
 
 void input_drop(struct http_connection *connection)
@@ -26,8 +26,8 @@ void input_drop(struct http_connection *connection)
     if (input != NULL) {
         struct http_server *server = connection->server;
         connection->input = NULL;
-        memory_give(server, input->data, input->capacity);
-        memory_give(server, input, sizeof(*input));
+        memory_give(&server->memory, input->data, input->capacity);
+        memory_give(&server->memory, input, sizeof(*input));
     }
 }
 
@@ -286,11 +286,12 @@ static struct input *input_create(struct http_connection *connection, size_t siz
 {
     struct http_server *server = connection->server;
     size_t capacity = size < INPUT_BYTES_MIN ? INPUT_BYTES_MIN : size;
-    struct input *input = (struct input *)memory_take(server, sizeof(*input), MEMORY_FOR_REQUEST);
-    uint8_t *data = (uint8_t *)memory_take(server, capacity, MEMORY_FOR_REQUEST);
+    struct input *input =
+        (struct input *)memory_take(&server->memory, sizeof(*input), MEMORY_FOR_REQUEST);
+    uint8_t *data = (uint8_t *)memory_take(&server->memory, capacity, MEMORY_FOR_REQUEST);
     if (input == NULL || data == NULL) {
-        memory_give(server, input, input == NULL ? 0 : sizeof(*input));
-        memory_give(server, data, data == NULL ? 0 : capacity);
+        memory_give(&server->memory, input, input == NULL ? 0 : sizeof(*input));
+        memory_give(&server->memory, data, data == NULL ? 0 : capacity);
         return NULL;
     }
     *input = (struct input){.data = data, .capacity = capacity};
@@ -317,7 +318,7 @@ static bool input_reserve(struct http_connection *connection, size_t size)
     }
     size_t capacity = input->capacity * 2 > wanted ? input->capacity * 2 : wanted;
     uint8_t *data =
-        (uint8_t *)memory_grow(connection->server, input->data, input->capacity, capacity);
+        (uint8_t *)memory_grow(&connection->server->memory, input->data, input->capacity, capacity);
     if (data == NULL) {
         return false;
     }

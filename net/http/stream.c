@@ -31,7 +31,7 @@ enum status stream_start(struct exchange *exchange)
     struct http_connection *connection = exchange->connection;
     ASSERT(exchange_is_first(exchange) && !exchange->started);
     size_t size = head_size(exchange, exchange->head);
-    uint8_t *room = output_room(connection, size + sizeof(last_chunk));
+    uint8_t *room = connection_room(connection, size + sizeof(last_chunk));
     if (room == NULL) {
         return STATUS_NO_MEMORY;
     }
@@ -46,7 +46,7 @@ enum status stream_start(struct exchange *exchange)
         writer_put(&out, BYTES_LITERAL(last_chunk));
     }
     ASSERT(!out.failed);
-    output_commit(connection, out.size);
+    connection_commit(connection, out.size);
     exchange->started = true;
     return STATUS_OK;
 }
@@ -87,7 +87,8 @@ bool http_stream_begin(struct http_exchange *public, struct bytes head, uint16_t
     count_add(&server->statistics.streams_open, 1);
     if (!connection->limited) {
         connection->limited = true;
-        server->transport->limit(connection);
+        server->transport->limit(&connection->socket);
+        server->transport->probe(&connection->socket);
     }
     return true;
 }
@@ -127,7 +128,7 @@ void http_stream_end(struct http_exchange *public)
     bool is_first = exchange_is_first(exchange);
     bool sent = true;
     if (is_first && exchange->chunked && public->request.method != HTTP_HEAD) {
-        sent = output_copy(connection, BYTES_LITERAL(last_chunk)) == STATUS_OK;
+        sent = connection_copy(connection, BYTES_LITERAL(last_chunk)) == STATUS_OK;
     }
     exchange_answered(exchange, exchange->written, public->status);
     if (!is_first) {
@@ -146,9 +147,10 @@ void http_stream_end(struct http_exchange *public)
 static bool has_room(const struct exchange *exchange, size_t size)
 {
     const struct http_connection *connection = exchange->connection;
-    size_t room = exchange->server->stream_bytes < HTTP_STREAMS_BYTES ? HTTP_STREAM_ROOM_BYTES
-                                                                      : HTTP_STREAM_ROOM_LEAST;
-    return connection->unsent_bytes == 0 || connection->unsent_bytes + size <= room;
+    size_t room = exchange->server->chunks.stream_bytes < HTTP_STREAMS_BYTES
+                      ? HTTP_STREAM_ROOM_BYTES
+                      : HTTP_STREAM_ROOM_LEAST;
+    return connection->output.unsent_bytes == 0 || connection->output.unsent_bytes + size <= room;
 }
 
 static void chunk_size_write(struct writer *out, size_t size)
@@ -169,7 +171,7 @@ static bool refused(struct exchange *exchange, size_t size, bool is_due)
 {
     struct http_server *server = exchange->server;
     exchange->wanted = size;
-    if (is_due && exchange->connection->unsent_bytes == 0 && server->stream_retry_ns == 0) {
+    if (is_due && exchange->connection->output.unsent_bytes == 0 && server->stream_retry_ns == 0) {
         server->stream_retry_ns = server->now_ns + STREAM_RETRY_NS;
     }
     return false;
@@ -183,7 +185,7 @@ static bool pieces_write(struct exchange *exchange, const struct bytes *pieces, 
     if (!exchange->started || !has_room(exchange, framed)) {
         return refused(exchange, framed, false);
     }
-    uint8_t *room = output_stream_room(connection, framed);
+    uint8_t *room = output_stream_room(&connection->output, &connection->server->chunks, framed);
     if (room == NULL) {
         return refused(exchange, framed, true);
     }
@@ -199,7 +201,7 @@ static bool pieces_write(struct exchange *exchange, const struct bytes *pieces, 
     }
     ASSERT(!out.failed);
     exchange->written += out.size;
-    output_commit(connection, out.size);
+    connection_commit(connection, out.size);
     return true;
 }
 
@@ -249,10 +251,10 @@ void stream_settle(struct http_connection *connection)
     struct exchange *exchange = CONTAINER_OF(connection->exchanges.first, struct exchange, order);
     /* Half of it at least, so that it is not a piece a turn. */
     if (!exchange->streaming || exchange->wanted == 0 || !has_room(exchange, exchange->wanted) ||
-        connection->unsent_bytes > HTTP_STREAM_ROOM_BYTES / 2) {
+        connection->output.unsent_bytes > HTTP_STREAM_ROOM_BYTES / 2) {
         return;
     }
-    if (connection->server->stream_retry_ns != 0 && connection->unsent_bytes == 0) {
+    if (connection->server->stream_retry_ns != 0 && connection->output.unsent_bytes == 0) {
         return; /* it waits for memory of others, until streams_run looks again */
     }
     exchange->wanted = 0;

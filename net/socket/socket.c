@@ -115,6 +115,14 @@ const struct socket_transport socket_ring_transport = {
     .close = ring_close_socket,
 };
 
+void socket_deinit(struct socket *socket)
+{
+    if (socket->vector != NULL) {
+        memory_give(socket->memory, socket->vector, sizeof(*socket->vector));
+        socket->vector = NULL;
+    }
+}
+
 /* ---- accepting ---- */
 
 static void accept_completed(struct ring_operation *operation, int result, uint32_t flags)

@@ -74,6 +74,9 @@ struct socket_transport {
 
 extern const struct socket_transport socket_ring_transport;
 
+/* Gives back what it took; the descriptor is closed with transport.close. */
+void socket_deinit(struct socket *socket);
+
 /* ---- accepting ---- */
 
 struct acceptor;

@@ -21,7 +21,7 @@ static void check_read(struct fake *fake)
 {
     if (fake->connection != NULL) {
         ASSERT(fake->connection->exchange_count <= fake->server->options.pipelined_max + 1);
-        ASSERT(fake->connection->unsent_bytes <= (2u << 20));
+        ASSERT(fake->connection->output.unsent_bytes <= (2u << 20));
     }
 }
 
@@ -102,7 +102,7 @@ static void run_disorderly(const uint8_t *data, size_t size, uint32_t random)
     fake_turn(fake);
     fake->in_flight = 0;
     if (fake->connection != NULL && fake->connection->sending) {
-        connection_sent(fake->connection, -ECONNRESET);
+        connection_events.sent(&fake->connection->socket, -ECONNRESET);
     }
     fake_close_all(fake);
     free(fake);

@@ -54,20 +54,29 @@ struct fake {
     char large[40000];
 };
 
-static inline void fake_receive_start(struct http_connection *connection)
+static inline struct http_connection *fake_connection(struct socket *socket)
 {
-    ASSERT(connection->receiving == RECEIVING_ON);
+    return CONTAINER_OF(socket, struct http_connection, socket);
 }
 
-static inline void fake_receive_stop(struct http_connection *connection)
+static inline struct fake *fake_of(struct socket *socket)
 {
-    ((struct fake *)connection->server->options.context)->stopping = true;
+    return (struct fake *)fake_connection(socket)->server->options.context;
 }
 
-static inline void fake_send(struct http_connection *connection, const struct iovec *pieces,
-                             size_t count)
+static inline void fake_receive_start(struct socket *socket)
 {
-    struct fake *fake = (struct fake *)connection->server->options.context;
+    ASSERT(fake_connection(socket)->receiving == RECEIVING_ON);
+}
+
+static inline void fake_receive_stop(struct socket *socket)
+{
+    fake_of(socket)->stopping = true;
+}
+
+static inline void fake_send(struct socket *socket, const struct iovec *pieces, size_t count)
+{
+    struct fake *fake = fake_of(socket);
     ASSERT(fake->in_flight == 0 && count > 0);
     size_t left = fake->send_max == 0 ? SIZE_MAX : fake->send_max;
     for (size_t i = 0; i < count && left > 0; i++) {
@@ -84,36 +93,43 @@ static inline void fake_send(struct http_connection *connection, const struct io
     }
 }
 
-static inline void fake_send_stop(struct http_connection *connection)
+static inline void fake_send_stop(struct socket *socket)
 {
-    (void)connection;
+    (void)socket;
 }
 
-static inline void fake_shut_write(struct http_connection *connection)
+static inline void fake_shut_write(struct socket *socket)
 {
-    ((struct fake *)connection->server->options.context)->shut = true;
+    fake_of(socket)->shut = true;
 }
 
-static inline void fake_limit(struct http_connection *connection)
+static inline void fake_limit(struct socket *socket)
 {
-    ((struct fake *)connection->server->options.context)->limited++;
+    fake_of(socket)->limited++;
 }
 
-static inline void fake_close(struct http_connection *connection)
+static inline void fake_probe(struct socket *socket)
 {
-    struct fake *fake = (struct fake *)connection->server->options.context;
+    ASSERT(fake_of(socket)->limited > 0);
+}
+
+static inline void fake_close(struct socket *socket, bool reset)
+{
+    struct fake *fake = fake_of(socket);
+    ASSERT(reset == fake_connection(socket)->failed);
     ASSERT(!fake->closed && fake->in_flight == 0);
     fake->closed = true;
     fake->connection = NULL;
 }
 
-static const struct transport fake_transport = {
+static const struct socket_transport fake_transport = {
     .receive_start = fake_receive_start,
     .receive_stop = fake_receive_stop,
     .send = fake_send,
     .send_stop = fake_send_stop,
     .shut_write = fake_shut_write,
     .limit = fake_limit,
+    .probe = fake_probe,
     .close = fake_close,
 };
 
@@ -319,11 +335,11 @@ static inline void fake_turn(struct fake *fake)
     if (fake->in_flight > 0 && fake->connection != NULL && fake->send_max > 0) {
         size_t size = fake->in_flight;
         fake->in_flight = 0;
-        connection_sent(fake->connection, (int)size);
+        connection_events.sent(&fake->connection->socket, (int)size);
     }
     if (fake->stopping && fake->connection != NULL) {
         fake->stopping = false;
-        connection_receive_ended(fake->connection, -ECANCELED);
+        connection_events.receive_ended(&fake->connection->socket, -ECANCELED);
     }
     (void)http_server_step(fake->server);
 }
@@ -347,7 +363,7 @@ static inline bool fake_receive(struct fake *fake, const void *data, size_t size
     }
     uint8_t *copy = (uint8_t *)malloc(size);
     memcpy(copy, data, size);
-    connection_received(fake->connection, copy, size);
+    connection_events.received(&fake->connection->socket, copy, size);
     free(copy);
     return true;
 }
@@ -355,7 +371,7 @@ static inline bool fake_receive(struct fake *fake, const void *data, size_t size
 static inline void fake_end(struct fake *fake)
 {
     if (fake->connection != NULL && fake->connection->receiving != RECEIVING_OFF) {
-        connection_receive_ended(fake->connection, 0);
+        connection_events.receive_ended(&fake->connection->socket, 0);
     }
 }
 
@@ -377,10 +393,10 @@ static inline void fake_close_all(struct fake *fake)
     }
     fake->kept_count = 0;
     (void)http_server_step(fake->server);
-    ASSERT(fake->stream_count == 0 && fake->server->stream_bytes == 0);
+    ASSERT(fake->stream_count == 0 && fake->server->chunks.stream_bytes == 0);
     ASSERT(fake->connection == NULL && fake->closed);
     ASSERT(http_server_unanswered(fake->server) == 0);
-    ASSERT(fake->server->memory_bytes == 0);
+    ASSERT(fake->server->memory.used == 0);
     ASSERT(fake->finished == fake->handled + fake->refused);
     ASSERT(fake->given == fake->released);
     http_server_destroy(&fake->server);

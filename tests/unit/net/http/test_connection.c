@@ -195,7 +195,7 @@ Test(connection, an_answer_for_a_dead_connection_is_dropped_and_its_body_release
         receive_text(&fake, simple);
         receive_text(&fake, simple);
         fake_answer(&fake, fake.kept[1]); /* waits for the first */
-        connection_receive_ended(fake.connection, -ECONNRESET);
+        connection_events.receive_ended(&fake.connection->socket, -ECONNRESET);
         fake_run(&fake);
         cr_assert_null(fake.connection);
         cr_assert_eq(http_server_unanswered(fake.server), 2);
@@ -218,7 +218,7 @@ Test(connection, a_failed_send_ends_the_connection)
     (void)http_server_step(fake.server);
     cr_assert_gt(fake.in_flight, 0);
     fake.in_flight = 0;
-    connection_sent(fake.connection, -EPIPE);
+    connection_events.sent(&fake.connection->socket, -EPIPE);
     fake_run(&fake);
     cr_assert_null(fake.connection);
     cr_assert_eq(fake.released, 1);
@@ -480,7 +480,7 @@ Test(connection, a_client_that_does_not_read_is_no_longer_answered)
         }
     }
     cr_assert_lt(fake.handled, 40);
-    cr_assert_leq(fake.connection->unsent_bytes, UNSENT_BYTES_MAX + 2 * sizeof(fake.large));
+    cr_assert_leq(fake.connection->output.unsent_bytes, UNSENT_BYTES_MAX + 2 * sizeof(fake.large));
     fake.send_max = SIZE_MAX;
     fake_run(&fake);
     cr_assert_eq(fake.handled, 200);
@@ -511,7 +511,7 @@ Test(connection, an_idle_connection_holds_little_memory)
     for (int i = 0; i < 3; i++) {
         receive_text(&fake, simple);
     }
-    cr_assert_leq(fake.server->memory_bytes, 512);
+    cr_assert_leq(fake.server->memory.used, 512);
     cr_assert_leq(sizeof(struct http_connection), 512);
     fake_close_all(&fake);
 }

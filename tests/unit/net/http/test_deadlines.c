@@ -93,7 +93,7 @@ Test(connection, a_client_that_does_not_read_is_cut)
     fake_advance(&fake, 2 * FAKE_SECOND_NS);
     cr_assert_eq(stat(&fake.server->statistics.timeouts_send), 1);
     fake.in_flight = 0;
-    connection_sent(fake.connection, -ECANCELED);
+    connection_events.sent(&fake.connection->socket, -ECANCELED);
     fake_run(&fake);
     cr_assert(fake.closed);
     fake_close_all(&fake);

@@ -136,7 +136,7 @@ Test(stream, refuses_what_there_is_no_room_for_and_says_when_there_is)
         cr_assert(!write_piece(&fake, PIECE_BYTES));
     }
     cr_assert_eq(fake.writable, 0);
-    cr_assert_leq(fake.connection->unsent_bytes, HTTP_STREAM_ROOM_BYTES);
+    cr_assert_leq(fake.connection->output.unsent_bytes, HTTP_STREAM_ROOM_BYTES);
     fake.send_max = SIZE_MAX;
     fake_run(&fake);
     cr_assert_eq(fake.writable, 1, "once, until a piece is refused again");
@@ -189,14 +189,13 @@ Test(stream, has_little_room_while_all_of_the_thread_hold_much)
     struct fake fake = {0};
     open_stream(&fake, simple);
     stop_reading(&fake);
-    fake.server->stream_bytes += HTTP_STREAMS_BYTES;
-    uint64_t before = fake.server->memory_bytes;
+    fake.server->chunks.stream_bytes += HTTP_STREAMS_BYTES;
+    uint64_t before = fake.server->memory.used;
     uint32_t count = fill(&fake, PIECE_BYTES);
     cr_assert_eq(count, (HTTP_STREAM_ROOM_LEAST - 20) / (PIECE_BYTES + 7));
-    cr_assert_leq(fake.server->memory_bytes - before,
-                  HTTP_STREAM_ROOM_LEAST + sizeof(struct chunk));
-    fake.server->stream_bytes -= HTTP_STREAMS_BYTES;
-    cr_assert_eq(fake.server->stream_bytes, HTTP_STREAM_ROOM_LEAST);
+    cr_assert_leq(fake.server->memory.used - before, HTTP_STREAM_ROOM_LEAST + sizeof(struct chunk));
+    fake.server->chunks.stream_bytes -= HTTP_STREAMS_BYTES;
+    cr_assert_eq(fake.server->chunks.stream_bytes, HTTP_STREAM_ROOM_LEAST);
     fake_close_all(&fake);
 }
 
@@ -227,13 +226,13 @@ Test(stream, without_memory_it_waits_and_tries_again)
     fake_open(&fake, &options);
     receive_text(&fake, simple);
     fake_run(&fake);
-    memory_hold(fake.server, 1u << 19);
+    memory_hold(&fake.server->memory, 1u << 19);
     cr_assert(!write_piece(&fake, PIECE_BYTES));
     fake_run(&fake);
     cr_assert_eq(fake.writable, 0, "nothing has changed");
     uint64_t next_ns = http_server_step(fake.server);
     cr_assert_eq(next_ns, fake.server->now_ns + STREAM_RETRY_NS);
-    memory_let_go(fake.server, 1u << 19);
+    memory_let_go(&fake.server->memory, 1u << 19);
     fake_advance(&fake, STREAM_RETRY_NS);
     cr_assert_eq(fake.writable, 1);
     cr_assert(write_piece(&fake, PIECE_BYTES));
@@ -462,7 +461,7 @@ Test(stream, the_death_of_its_connection_is_told_once_and_within_a_step)
 {
     struct fake fake = {0};
     struct http_exchange *exchange = open_stream(&fake, simple);
-    connection_receive_ended(fake.connection, -ECONNRESET);
+    connection_events.receive_ended(&fake.connection->socket, -ECONNRESET);
     cr_assert_eq(fake.gone, 0, "not from within the completion");
     cr_assert(!write_text(exchange, "in vain"));
     cr_assert_eq(http_server_unanswered(fake.server), 1);
@@ -478,7 +477,7 @@ Test(stream, one_that_ends_after_its_connection_has_gone_is_not_told)
 {
     struct fake fake = {0};
     struct http_exchange *exchange = open_stream(&fake, simple);
-    connection_receive_ended(fake.connection, -ECONNRESET);
+    connection_events.receive_ended(&fake.connection->socket, -ECONNRESET);
     fake_stream_end(&fake, exchange);
     fake_run(&fake);
     cr_assert_eq(fake.gone, 0);
@@ -494,7 +493,7 @@ Test(stream, a_failed_send_ends_it)
     cr_assert(write_piece(&fake, PIECE_BYTES));
     fake_turn(&fake);
     fake.in_flight = 0;
-    connection_sent(fake.connection, -EPIPE);
+    connection_events.sent(&fake.connection->socket, -EPIPE);
     (void)http_server_step(fake.server);
     cr_assert_eq(fake.gone, 1);
     fake_close_all(&fake);
@@ -627,11 +626,11 @@ Test(stream, cannot_begin_without_memory_and_can_still_be_answered)
     options.memory_bytes_max = 1u << 20;
     fake_open(&fake, &options);
     receive_text(&fake, simple);
-    uint64_t held = (1u << 20) - fake.server->memory_bytes;
-    memory_hold(fake.server, held);
+    uint64_t held = (1u << 20) - fake.server->memory.used;
+    memory_hold(&fake.server->memory, held);
     cr_assert(!fake_stream_begin(&fake, fake.kept[0]));
     cr_assert_eq(http_server_statistics(fake.server)->streams_open, 0);
-    memory_let_go(fake.server, held);
+    memory_let_go(&fake.server->memory, held);
     fake.variant = FAKE_ROOM;
     fake_answer(&fake, fake.kept[0]);
     fake.kept_count = 0;
@@ -645,8 +644,8 @@ Test(stream, a_server_that_goes_closes_those_that_are_left)
     struct fake fake = {0};
     open_stream(&fake, simple);
     cr_assert(write_piece(&fake, PIECE_BYTES));
-    int fd = fake.connection->fd;
-    fake.connection->fd = dup(0);
+    int fd = fake.connection->socket.fd;
+    fake.connection->socket.fd = dup(0);
     (void)fd;
     http_server_destroy(&fake.server);
     cr_assert_eq(fake.gone, 1);
