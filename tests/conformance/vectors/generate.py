@@ -214,7 +214,7 @@ def answers():
         data("GET: 200 with the largest figures", one, "GET", [0xFFFFFFFF, UINT64_MAX, UINT64_MAX, record], code=200),
         data("GET: 200 with numbers that no double gives back", one, "GET", [1, 44, 1, {"id": "43", **ODD}], code=200),
         data("MGET: one is not there", one, "MGET", [[1, 42, 1, record], [1, 43, 0, None]], code=200),
-        data("MGET of nothing", one, "MGET", [], code=200),
+        data("MGET of nothing: 200", one, "MGET", [], code=200),
         data("PUT: 201", one, "PUT", [1, 42, 1, "42", etag, NEXT, True], code=201),
         data("PUT: 200, an equal record", one, "PUT", [1, 42, 1, "42", etag, NEXT, False], code=200),
         data("PATCH: 200", one, "PATCH", [1, 43, 2, "42", '"0-1-2b"', NEXT, True], code=200),
