@@ -100,10 +100,11 @@ uint64_t engine_hash(const struct collection *collection, struct bytes id)
 }
 
 enum status engine_cache_get(struct engine_thread *thread, const struct collection *collection,
-                             struct bytes id, uint64_t hash, uint64_t now_ns, uint8_t *copy_to,
-                             struct cache_body *out)
+                             struct bytes id, uint64_t hash, enum record_form form, uint64_t now_ns,
+                             uint8_t *copy_to, struct cache_body *out)
 {
     (void)thread;
+    (void)form;
     (void)collection;
     (void)id;
     (void)hash;

@@ -61,7 +61,8 @@ struct cache_meta {
      * popular. */
     uint32_t hits;
     enum cache_class class;
-    bool absent; /* a negative entry: there is no such record */
+    bool absent;  /* a negative entry: there is no such record */
+    uint8_t form; /* of the body: the caller's */
 };
 
 struct cache_body {

@@ -167,30 +167,33 @@ static void generations_move(struct shard *shard, const struct write *write)
     }
 }
 
-/* The new state takes the place of the old one before anyone is told of it. Returns the record as
- * JSON, in scratch. */
-static struct bytes cache_replace(struct shard *shard, const struct write *write)
+/* The cache keeps the form in which the record is read; a new one is put as its writer shows it. */
+static enum record_form cached_form(struct shard *shard, const struct write *write,
+                                    struct bytes name)
+{
+    struct cache_body before;
+    bool found = write->collection->cached &&
+                 cache_peek(shard->cache, cache_hash_of(write->key->hash), name,
+                            shard->thread->now_ns, &before) &&
+                 !before.meta.absent;
+    return found ? (enum record_form)before.meta.form : write->request->form;
+}
+
+/* The new state takes the place of the old one before anyone is told of it. view NULL: deleted. */
+static void cache_replace(struct shard *shard, const struct write *write, struct record_view *view)
 {
     struct key_state *key = write->key;
     struct bytes name = bytes_of(key->key, key->key_size);
-    if (write->entry.kind == ENTRY_DELETE) {
-        if (!cache_fill(shard, write->collection, key->hash, name, NULL, BYTES_EMPTY)) {
-            cache_remove(shard->cache, cache_hash_of(key->hash), name);
-        }
-        return BYTES_EMPTY;
-    }
     const struct row_record record = {
         .version = write->entry.version,
         .epoch = write->commit.epoch,
         .sequence = write->commit.sequence,
     };
-    struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
-    enum status status = document_record_to_json(write->entry.id, write->entry.new_document, &json);
-    ASSERT(status == STATUS_OK);
-    if (!cache_fill(shard, write->collection, key->hash, name, &record, writer_bytes(&json))) {
+    enum record_form form = view == NULL ? RECORD_JSON : cached_form(shard, write, name);
+    if (!cache_fill(shard, write->collection, key->hash, name, view == NULL ? NULL : &record, view,
+                    form)) {
         cache_remove(shard->cache, cache_hash_of(key->hash), name);
     }
-    return writer_bytes(&json);
 }
 
 static void write_applied(struct shard *shard, struct write *write)
@@ -200,26 +203,24 @@ static void write_applied(struct shard *shard, struct write *write)
     }
     if (write->entry.kind == ENTRY_EVENT) {
         atomic_store_explicit(&shard->applied, write->commit.sequence, memory_order_release);
-        write_finish(write, BYTES_EMPTY);
+        write_finish(write, NULL);
         return;
     }
+    struct record_view view = {.id = write->entry.id, .document = write->entry.new_document};
 #ifdef FRESHET_PLANT_REPLACE_SKIPPED
     if (write->commit.sequence % 64 ==
         0) { /* planted: now and then the cache keeps the old record */
         generations_move(shard, write);
-        struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
-        if (document_record_to_json(write->entry.id, write->entry.new_document, &json) ==
-            STATUS_OK) {
-            write_finish(write, writer_bytes(&json));
-        }
+        write_finish(write, &view);
         return;
     }
 #endif
-    struct bytes json = cache_replace(shard, write);
+    bool is_put = write->entry.kind == ENTRY_PUT;
+    cache_replace(shard, write, is_put ? &view : NULL);
     generations_move(shard, write);
-    read_overtaken(shard, write->key, write, json);
+    read_overtaken(shard, write->key, write, &view);
     atomic_store_explicit(&shard->applied, write->commit.sequence, memory_order_release);
-    write_finish(write, json);
+    write_finish(write, &view);
 }
 
 /* ---- steps ---- */
@@ -273,7 +274,7 @@ void shard_fail(struct shard *shard, enum status status)
     while ((at = queue_pop(&shard->committed)) != NULL) {
         struct write *write = CONTAINER_OF(at, struct write, queued);
         write->commit.status = STATUS_OUTCOME_UNKNOWN;
-        write_finish(write, BYTES_EMPTY);
+        write_finish(write, NULL);
     }
 }
 

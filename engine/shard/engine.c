@@ -12,6 +12,7 @@ static void thread_deinit(struct engine_thread *thread)
     free(thread->scratch_document);
     free(thread->scratch_patched);
     free(thread->scratch_json);
+    free(thread->scratch_record);
     free(thread->scratch_state);
     free(thread->scratch_small);
 }
@@ -37,11 +38,12 @@ static enum status thread_init(struct engine *engine, uint32_t index)
     thread->scratch_document = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_patched = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_json = malloc(RECORD_JSON_BYTES_MAX);
+    thread->scratch_record = malloc(RECORD_BYTES_MAX);
     thread->scratch_state = malloc(STATE_DOCUMENT_BYTES);
     thread->scratch_small = malloc(CACHE_COPY_BYTES_MAX);
     if (thread->scratch_document == NULL || thread->scratch_patched == NULL ||
-        thread->scratch_json == NULL || thread->scratch_state == NULL ||
-        thread->scratch_small == NULL) {
+        thread->scratch_json == NULL || thread->scratch_record == NULL ||
+        thread->scratch_state == NULL || thread->scratch_small == NULL) {
         return STATUS_NO_MEMORY;
     }
     return STATUS_OK;
@@ -497,8 +499,8 @@ uint64_t engine_thread_pending(const struct engine_thread *thread)
 /* ---- the hot path ---- */
 
 enum status engine_cache_get(struct engine_thread *thread, const struct collection *collection,
-                             struct bytes id, uint64_t hash, uint64_t now_ns, uint8_t *copy_to,
-                             struct cache_body *out)
+                             struct bytes id, uint64_t hash, enum record_form form, uint64_t now_ns,
+                             uint8_t *copy_to, struct cache_body *out)
 {
     if (!collection->cached || !cache_is_reachable(thread)) {
         return STATUS_NOT_FOUND;
@@ -507,8 +509,15 @@ enum status engine_cache_get(struct engine_thread *thread, const struct collecti
     struct writer key = writer_of(key_bytes, sizeof(key_bytes));
     const struct engine *engine = thread->engine;
     struct cache *cache = engine->shards[engine_shard_of_hash(engine, hash)]->cache;
-    return cache_get(cache, cache_hash_of(hash), record_key(collection, id, &key), now_ns, copy_to,
-                     out);
+    enum status status = cache_get(cache, cache_hash_of(hash), record_key(collection, id, &key),
+                                   now_ns, copy_to, out);
+    if (status == STATUS_OK && out->meta.form != form && !out->meta.absent) {
+        if (out->pin != NULL) {
+            cache_unpin(cache, out);
+        }
+        return STATUS_BUSY;
+    }
+    return status;
 }
 
 void engine_cache_release(struct engine_thread *thread, uint64_t hash, struct cache_body *body)

@@ -125,13 +125,13 @@ void engine_thread_sleep_end(struct engine_thread *thread);
 
 /*
  * The hot path: a cached record without a request object. OK with body (and meta.absent for a
- * cached 404), NOT_FOUND (go the long way) or BUSY (likewise). A pinned body is given back with
- * engine_cache_release.
+ * cached 404), NOT_FOUND (go the long way) or BUSY (likewise; also when it is cached in the other
+ * form). A pinned body is given back with engine_cache_release.
  */
 MUST_USE enum status engine_cache_get(struct engine_thread *thread,
                                       const struct collection *collection, struct bytes id,
-                                      uint64_t hash, uint64_t now_ns, uint8_t *copy_to,
-                                      struct cache_body *out);
+                                      uint64_t hash, enum record_form form, uint64_t now_ns,
+                                      uint8_t *copy_to, struct cache_body *out);
 void engine_cache_release(struct engine_thread *thread, uint64_t hash, struct cache_body *body);
 /* For several look-ups in a row: first all of them, then prefetch_entry for all, then the gets. */
 void engine_cache_prefetch(struct engine_thread *thread, uint64_t hash);

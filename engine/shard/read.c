@@ -9,19 +9,49 @@
 #include <stdlib.h>
 
 #include "engine/shard/shard_internal.h"
+#include "protocol/document/document.h"
 #include "protocol/document/json.h"
+
+/* One in so many reads in a form that is not cached puts the entry in that form. */
+#define CONVERSIONS_PER_CHANGE 4
 
 static uint64_t sum_or_never(uint64_t now, uint64_t duration)
 {
     return duration == 0 || duration > UINT64_MAX - now ? UINT64_MAX : now + duration;
 }
 
-bool cache_fill(struct shard *shard, const struct collection *collection, uint64_t hash,
-                struct bytes key, const struct row_record *record, struct bytes json)
+enum status record_view_body(struct engine_thread *thread, struct record_view *view,
+                             enum record_form form, struct bytes *body_out)
 {
-    if (!collection->cached) {
+    struct bytes *body = &view->bodies[form];
+    enum status status = STATUS_OK;
+    if (body->data == NULL && form == RECORD_JSON) {
+        struct writer json = writer_of(thread->scratch_json, RECORD_JSON_BYTES_MAX);
+        status = document_record_to_json(view->id, view->document, &json);
+        *body = status == STATUS_OK ? writer_bytes(&json) : BYTES_EMPTY;
+    } else if (body->data == NULL) {
+        struct writer record = writer_of(thread->scratch_record, RECORD_BYTES_MAX);
+        if (!document_is_object(view->document)) {
+            return STATUS_DAMAGED;
+        }
+        document_write_record(&record, view->id, view->document);
+        ASSERT(!record.failed);
+        *body = writer_bytes(&record);
+    }
+    *body_out = *body;
+    return status;
+}
+
+bool cache_fill(struct shard *shard, const struct collection *collection, uint64_t hash,
+                struct bytes key, const struct row_record *record, struct record_view *view,
+                enum record_form form)
+{
+    struct bytes body = BYTES_EMPTY;
+    if (!collection->cached ||
+        (view != NULL && record_view_body(shard->thread, view, form, &body) != STATUS_OK)) {
         return false;
     }
+    ASSERT((record == NULL) == (view == NULL));
     const struct engine_thread *thread = shard->thread;
     uint64_t ttl_ns = atomic_load_explicit(&collection->ttl.record_ns, memory_order_relaxed);
     uint64_t popular_ns = atomic_load_explicit(&collection->ttl.popular_ns, memory_order_relaxed);
@@ -31,6 +61,7 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
         .expires_at_ns = sum_or_never(thread->now_ns, ttl_ns),
         .class = CACHE_RECORD,
         .absent = record == NULL,
+        .form = (uint8_t)form,
     };
     if (record != NULL) {
         meta.epoch = record->epoch;
@@ -45,19 +76,23 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
         cache_peek(shard->cache, cache_hash_of(hash), key, thread->now_ns, &before)) {
         meta.hits = before.meta.hits; /* a new version of a popular record is popular */
     }
-    return cache_put(shard->cache, cache_hash_of(hash), key, &meta, &json, 1) == STATUS_OK;
+    return cache_put(shard->cache, cache_hash_of(hash), key, &meta, &body, 1) == STATUS_OK;
 }
 
 /* ---- answers ---- */
 
 static void answer_record(struct shard *shard, struct request *request,
-                          const struct row_record *record, struct bytes json)
+                          const struct row_record *record, struct record_view *view)
 {
     request->epoch = record->epoch;
     request->sequence = record->sequence;
     request->version = record->version;
     request->made_at_ms = shard->thread->wall_ms;
-    enum status status = request_answer(request, json);
+    struct bytes body;
+    enum status status = record_view_body(shard->thread, view, request->form, &body);
+    if (status == STATUS_OK) {
+        status = request_answer(request, body);
+    }
     request_complete(shard->thread, request, status);
 }
 
@@ -83,7 +118,7 @@ static uint64_t ttl_of(const struct request *request, bool stored)
 
 /* Answers each reader with the same state; the first is the one for whom the cache was filled. */
 static void answer_readers(struct shard *shard, struct key_state *key,
-                           const struct row_record *record, struct bytes json, bool stored)
+                           const struct row_record *record, struct record_view *view, bool stored)
 {
     bool shared = false;
     struct link *at;
@@ -95,7 +130,7 @@ static void answer_readers(struct shard *shard, struct key_state *key,
         if (record == NULL) {
             request_complete(shard->thread, request, STATUS_NOT_FOUND);
         } else {
-            answer_record(shard, request, record, json);
+            answer_record(shard, request, record, view);
         }
         shared = true;
     }
@@ -109,18 +144,18 @@ static void fail_readers(struct shard *shard, struct key_state *key, enum status
     }
 }
 
-/* The row as JSON in the thread's scratch. */
+/* The row rendered in one form, which a damaged one cannot be. */
 static enum status row_render(struct shard *shard, struct bytes id, struct bytes row,
-                              struct row_record *record_out, struct bytes *json_out)
+                              enum record_form form, struct row_record *record_out,
+                              struct record_view *view_out)
 {
     enum status status = row_record_read(row, record_out);
     if (status != STATUS_OK) {
         return status;
     }
-    struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
-    status = document_record_to_json(id, record_out->document, &json);
-    *json_out = writer_bytes(&json);
-    return status;
+    *view_out = (struct record_view){.id = id, .document = record_out->document};
+    struct bytes body;
+    return record_view_body(shard->thread, view_out, form, &body);
 }
 
 /* ---- reads by store threads ---- */
@@ -170,17 +205,18 @@ static void read_finish(struct shard *shard, struct key_state *key, enum status 
     struct bytes id;
     const struct collection *collection = collection_of_key(shard, name, &id);
     struct row_record record;
-    struct bytes json = BYTES_EMPTY;
+    struct record_view view;
+    enum record_form form = CONTAINER_OF(key->readers.next, struct request, link)->form;
     enum status read_status = status;
     if (status == STATUS_OK) {
-        read_status = row_render(shard, id, row, &record, &json);
+        read_status = row_render(shard, id, row, form, &record, &view);
     }
     if (read_status == STATUS_OK) {
-        bool stored = cache_fill(shard, collection, key->hash, name, &record, json);
-        answer_readers(shard, key, &record, json, stored);
+        bool stored = cache_fill(shard, collection, key->hash, name, &record, &view, form);
+        answer_readers(shard, key, &record, &view, stored);
     } else if (read_status == STATUS_NOT_FOUND) {
-        bool stored = cache_fill(shard, collection, key->hash, name, NULL, BYTES_EMPTY);
-        answer_readers(shard, key, NULL, BYTES_EMPTY, stored);
+        bool stored = cache_fill(shard, collection, key->hash, name, NULL, NULL, form);
+        answer_readers(shard, key, NULL, NULL, stored);
     } else {
         fail_readers(shard, key, read_status);
     }
@@ -237,7 +273,7 @@ bool read_start(struct shard *shard, struct key_state *key)
 }
 
 void read_overtaken(struct shard *shard, struct key_state *key, const struct write *write,
-                    struct bytes json)
+                    struct record_view *view)
 {
     if (key->read == NULL) {
         return;
@@ -256,13 +292,41 @@ void read_overtaken(struct shard *shard, struct key_state *key, const struct wri
             .time_ms = write->commit.time_ms,
             .document = write->entry.new_document,
         };
-        answer_readers(shard, key, &record, json, write->collection->cached);
+        answer_readers(shard, key, &record, view, write->collection->cached);
     } else {
-        answer_readers(shard, key, NULL, BYTES_EMPTY, write->collection->cached);
+        answer_readers(shard, key, NULL, NULL, write->collection->cached);
     }
 }
 
 /* ---- GET at the owner ---- */
+
+/*
+ * A body that is cached in the other form. Whoever asks for this form again and again has the entry
+ * changed over; but not at once, or readers of both forms would put it each time.
+ */
+static enum status answer_converted(struct shard *shard, struct request *request, struct bytes key,
+                                    struct cache_body *cached)
+{
+    struct engine_thread *thread = shard->thread;
+    bool to_json = request->form == RECORD_JSON;
+    struct writer body = to_json ? writer_of(thread->scratch_json, RECORD_JSON_BYTES_MAX)
+                                 : writer_of(thread->scratch_record, RECORD_BYTES_MAX);
+    enum status status = to_json ? document_to_json(cached->body, &body)
+                                 : json_rendered_to_document(cached->body, &body);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (++thread->conversions % CONVERSIONS_PER_CHANGE == 0) {
+        struct cache_meta meta = cached->meta;
+        struct bytes bytes = writer_bytes(&body);
+        meta.form = (uint8_t)request->form;
+        if (cache_put(shard->cache, cache_hash_of(request->hash), key, &meta, &bytes, 1) !=
+            STATUS_OK) {
+            request->ttl_ns = 0; /* it is no longer cached: the next reader asks the store */
+        }
+    }
+    return request_answer(request, writer_bytes(&body));
+}
 
 static bool read_from_cache(struct shard *shard, struct request *request, struct bytes key)
 {
@@ -280,7 +344,12 @@ static bool read_from_cache(struct shard *shard, struct request *request, struct
     request->version = body.meta.version;
     request->made_at_ms = body.meta.made_at_ms;
     request->ttl_ns = body.meta.expires_at_ns - shard->thread->now_ns;
-    enum status status = body.meta.absent ? STATUS_NOT_FOUND : request_answer(request, body.body);
+    enum status status = STATUS_NOT_FOUND;
+    if (!body.meta.absent && body.meta.form != request->form) {
+        status = answer_converted(shard, request, key, &body);
+    } else if (!body.meta.absent) {
+        status = request_answer(request, body.body);
+    }
     if (body.pin != NULL) {
         cache_unpin(shard->cache, &body);
     }
@@ -307,25 +376,30 @@ static void read_from_store(struct shard *shard, struct request *request, struct
         list_push_back(&state->readers, &request->link);
         return;
     }
-    struct row_record record;
-    struct bytes json = BYTES_EMPTY;
-    if (status == STATUS_OK) {
-        status = row_render(shard, request->id, value.bytes, &record, &json);
-        store_value_release(shard->store, &value);
-    }
+    bool found = status == STATUS_OK;
     bool stored = false;
+    struct row_record record;
+    struct record_view view;
+    if (found) {
+        status = row_render(shard, request->id, value.bytes, request->form, &record, &view);
+    }
     if (status == STATUS_OK) {
-        stored = cache_fill(shard, request->collection, request->hash, key, &record, json);
+        stored = cache_fill(shard, request->collection, request->hash, key, &record, &view,
+                            request->form);
     } else if (status == STATUS_NOT_FOUND) {
-        stored = cache_fill(shard, request->collection, request->hash, key, NULL, BYTES_EMPTY);
+        stored =
+            cache_fill(shard, request->collection, request->hash, key, NULL, NULL, request->form);
     }
     request->cache = outcome_of(request, stored, false);
     request->ttl_ns = ttl_of(request, stored);
     request->made_at_ms = shard->thread->wall_ms;
     if (status == STATUS_OK) {
-        answer_record(shard, request, &record, json);
+        answer_record(shard, request, &record, &view);
     } else {
         request_complete(shard->thread, request, status);
+    }
+    if (found) {
+        store_value_release(shard->store, &value);
     }
 }
 

@@ -65,6 +65,10 @@ enum cache_outcome {
     CACHE_OFF        /* fwd=bypass */
 };
 
+/* How a record is shown: with its id, as JSON or as MessagePack. */
+enum record_form { RECORD_JSON, RECORD_MSGPACK };
+#define RECORD_FORM_COUNT 2
+
 struct request {
     struct message message; /* the engine's */
     struct link link;       /* the engine's: waiting lists */
@@ -79,6 +83,8 @@ struct request {
     struct precondition if_match; /* of a write; who reads judges a GET's by the answer */
     struct precondition if_none_match;
     bool refresh;                 /* Cache-Control: no-cache */
+    enum record_form form;        /* of the answer; a page is JSON in any case */
+    bool without_record;          /* a write's answer needs no body */
     uint64_t minimum_sequence;    /* wait until this is published, up to 1 s; 0: do not wait */
     struct bytes idempotency_key; /* CREATE, EVENT: principal, path and key; empty: none */
     uint8_t body_hash[16];        /* of the request's body, with a key */
@@ -102,7 +108,7 @@ struct request {
     uint64_t version;
     uint64_t made_at_ms; /* when the cached answer was made (wall clock) */
     uint64_t ttl_ns;     /* left in the cache; 0 when not cached */
-    /* JSON of the record, or of the page. GET of an internal collection: the same. */
+    /* The record in its form, or JSON of the page. GET of an internal collection: the same. */
     struct bytes answer;
     /* the last id of a page after which there is more; empty: no more; inside answer's memory */
     struct bytes list_next;

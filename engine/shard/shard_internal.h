@@ -65,6 +65,8 @@
 
 /* The record behind it, ready to be read: JSON of a document, an id, escapes of both. */
 #define RECORD_JSON_BYTES_MAX (DOCUMENT_BYTES_MAX * 2 + 6 * ID_BYTES_MAX + 64)
+/* As MessagePack: the document with its id. */
+#define RECORD_BYTES_MAX (DOCUMENT_BYTES_MAX + ID_BYTES_MAX + 64)
 
 struct shard;
 struct write;
@@ -200,6 +202,7 @@ struct engine_thread {
     uint64_t now_ns;
     uint64_t wall_ms;
     uint64_t pending;
+    uint64_t conversions; /* reads in the form that was not cached */
     /* threads to be rung at the end of this turn */
     uint64_t bells[(THREAD_COUNT_MAX + CLIENT_COUNT_MAX + 63) / 64];
     bool applied; /* something, in this turn */
@@ -208,15 +211,16 @@ struct engine_thread {
     _Atomic bool only_internal; /* the same: it looks for records of internal collections alone */
     uint8_t *scratch_document;  /* DOCUMENT_BYTES_MAX + defaults */
     uint8_t *scratch_patched;
-    uint8_t *scratch_json;  /* RECORD_JSON_BYTES_MAX */
-    uint8_t *scratch_state; /* STATE_DOCUMENT_BYTES */
-    uint8_t *scratch_small; /* CACHE_COPY_BYTES_MAX */
+    uint8_t *scratch_json;   /* RECORD_JSON_BYTES_MAX */
+    uint8_t *scratch_record; /* RECORD_BYTES_MAX */
+    uint8_t *scratch_state;  /* STATE_DOCUMENT_BYTES */
+    uint8_t *scratch_small;  /* CACHE_COPY_BYTES_MAX */
 };
 
-/* A record's newest state is taken from the cache when its JSON is at most so large: parsing that
- * is quicker than RocksDB; a larger one is rare, and read from the store. */
-#define STATE_JSON_BYTES_MAX   16384
-#define STATE_DOCUMENT_BYTES   (3 * STATE_JSON_BYTES_MAX)
+/* A record's newest state is taken from the cache when its body is at most so large: parsing JSON
+ * of that size is quicker than RocksDB; a larger one is rare, and read from the store. */
+#define STATE_BODY_BYTES_MAX   16384
+#define STATE_DOCUMENT_BYTES   (3 * STATE_BODY_BYTES_MAX)
 #define SCRATCH_DOCUMENT_BYTES (DOCUMENT_BYTES_MAX + (64u << 10))
 
 struct engine {
@@ -260,7 +264,20 @@ void thread_post(struct engine_thread *from, uint32_t to, struct message *messag
 /* A copy of body in the request's buffer or in memory of its own; NO_MEMORY. */
 MUST_USE enum status request_answer(struct request *request, struct bytes body);
 
+/*
+ * A record as it is shown, rendered at most once for each form that somebody wants; in the thread's
+ * scratch, so there is one at a time.
+ */
+struct record_view {
+    struct bytes id;
+    struct bytes document;
+    struct bytes bodies[RECORD_FORM_COUNT]; /* data NULL: not rendered yet */
+};
+
 /* ---- read.c ---- */
+
+MUST_USE enum status record_view_body(struct engine_thread *thread, struct record_view *view,
+                                      enum record_form form, struct bytes *body_out);
 
 void read_submit(struct shard *shard, struct request *request);
 /* Starts a store thread's read for the key's row unless one runs; false when out of memory. */
@@ -268,10 +285,11 @@ bool read_start(struct shard *shard, struct key_state *key);
 /* An apply on the key: readers are answered with the new state, the read's result will be thrown
  * away. */
 void read_overtaken(struct shard *shard, struct key_state *key, const struct write *write,
-                    struct bytes json);
-/* Fills the cache with what the store (or an apply) says. json empty: absent. */
+                    struct record_view *view);
+/* Fills the cache with what the store (or an apply) says; record and view NULL: absent. */
 bool cache_fill(struct shard *shard, const struct collection *collection, uint64_t hash,
-                struct bytes key, const struct row_record *record, struct bytes json);
+                struct bytes key, const struct row_record *record, struct record_view *view,
+                enum record_form form);
 
 /* ---- write.c ---- */
 
@@ -281,7 +299,7 @@ void write_resume(struct shard *shard, struct key_state *key, enum status status
                   struct bytes value);
 /* Applied, or refused by the journal (write->commit.status): answers it and its followers, and
  * frees it. */
-void write_finish(struct write *write, struct bytes json);
+void write_finish(struct write *write, struct record_view *view);
 
 /* ---- apply.c ---- */
 

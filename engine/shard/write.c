@@ -9,6 +9,7 @@
 
 #include "engine/shard/evaluate.h"
 #include "engine/shard/shard_internal.h"
+#include "protocol/document/document.h"
 #include "protocol/document/json.h"
 
 /* What a follower is answered with when the write it follows is applied: kept in
@@ -94,15 +95,22 @@ static enum status write_create(struct shard *shard, const struct entry *entry,
 
 /* ---- answers that depend on nothing, or on a pending write ---- */
 
+static enum status request_answer_record(struct engine_thread *thread, struct request *request,
+                                         struct record_view *view)
+{
+    if (request->without_record) {
+        return STATUS_OK;
+    }
+    struct bytes body;
+    enum status status = record_view_body(thread, view, request->form, &body);
+    return status == STATUS_OK ? request_answer(request, body) : status;
+}
+
 static void answer_with_document(struct shard *shard, struct request *request, struct bytes id,
                                  struct bytes document)
 {
-    struct writer json = writer_of(shard->thread->scratch_json, RECORD_JSON_BYTES_MAX);
-    enum status status = document_record_to_json(id, document, &json);
-    if (status == STATUS_OK) {
-        status = request_answer(request, writer_bytes(&json));
-    }
-    request_complete(shard->thread, request, status);
+    struct record_view view = {.id = id, .document = document};
+    request_complete(shard->thread, request, request_answer_record(shard->thread, request, &view));
 }
 
 static void follow(struct write *write, struct request *request, enum status status,
@@ -113,7 +121,7 @@ static void follow(struct write *write, struct request *request, enum status sta
     list_push_back(&write->followers, &request->link);
 }
 
-static void followers_complete(struct write *write, struct bytes json)
+static void followers_complete(struct write *write, struct record_view *view)
 {
     struct engine_thread *thread = write->shard->thread;
     struct link *at;
@@ -126,20 +134,20 @@ static void followers_complete(struct write *write, struct bytes json)
             request->sequence = write->commit.sequence;
             request->version = write->entry.version;
             if (request->engine_private == &follows_with_record) {
-                status = request_answer(request, json);
+                status = request_answer_record(thread, request, view);
             }
         }
         request_complete(thread, request, status);
     }
 }
 
-static void write_answer(struct write *write, struct bytes json)
+static void write_answer(struct write *write, struct record_view *view)
 {
     struct request *request = write->request;
     enum status status = write->commit.status;
 #ifdef FRESHET_PLANT_REPLY_BEFORE_APPLY
     if (request == NULL) {
-        followers_complete(write, json);
+        followers_complete(write, view);
         return;
     }
 #endif
@@ -149,10 +157,10 @@ static void write_answer(struct write *write, struct bytes json)
     request->changed = status == STATUS_OK;
     request->created = write->entry.kind == ENTRY_PUT && !write->entry.has_old;
     if (status == STATUS_OK && write->entry.kind == ENTRY_PUT) {
-        status = request_answer(request, json);
+        status = request_answer_record(write->shard->thread, request, view);
     }
     request_complete(write->shard->thread, request, status);
-    followers_complete(write, json);
+    followers_complete(write, view);
 }
 
 /* ---- the journal's answer ---- */
@@ -172,10 +180,10 @@ static void write_unlink(struct write *write)
     }
 }
 
-void write_finish(struct write *write, struct bytes json)
+void write_finish(struct write *write, struct record_view *view)
 {
     write_unlink(write);
-    write_answer(write, json);
+    write_answer(write, view);
     free(write);
 }
 
@@ -186,7 +194,7 @@ static void write_committed(struct message *message)
     struct shard *shard = write->shard;
     if (commit->status == STATUS_OK && shard_has_failed(shard)) {
         commit->status = STATUS_OUTCOME_UNKNOWN;
-        write_finish(write, BYTES_EMPTY);
+        write_finish(write, NULL);
         return;
     }
     if (commit->status == STATUS_OK) {
@@ -213,7 +221,7 @@ static void write_committed(struct message *message)
         shard->refusals_seen = commit->refusals;
     }
     atomic_fetch_add_explicit(&shard->refused_writes, 1, memory_order_relaxed);
-    write_finish(write, BYTES_EMPTY);
+    write_finish(write, NULL);
 }
 
 static void commit_submit(struct shard *shard, struct write *write)
@@ -601,9 +609,6 @@ void write_resume(struct shard *shard, struct key_state *key, enum status status
 static bool document_of_json(struct engine_thread *thread, struct bytes id, struct bytes json,
                              struct bytes *document_out)
 {
-    if (json.size > STATE_JSON_BYTES_MAX) {
-        return false;
-    }
     struct writer text = writer_of(thread->scratch_json, RECORD_JSON_BYTES_MAX);
     writer_text(&text, "{\"id\":");
     json_string_write(&text, id);
@@ -619,6 +624,35 @@ static bool document_of_json(struct engine_thread *thread, struct bytes id, stru
     }
     *document_out = writer_bytes(&document);
     return true;
+}
+
+/* The same of a record as MessagePack: its map begins with the id. */
+static bool document_of_record(struct engine_thread *thread, struct bytes record,
+                               struct bytes *document_out)
+{
+    struct document_cursor cursor;
+    struct bytes name;
+    struct bytes id;
+    if (!document_cursor_open(record, &cursor) || !document_next_member(&cursor, &name, &id)) {
+        return false;
+    }
+    ASSERT(bytes_equal(name, BYTES_LITERAL("id")));
+    struct writer document = writer_of(thread->scratch_state, STATE_DOCUMENT_BYTES);
+    document_write_map(&document, cursor.left);
+    writer_put(&document, reader_bytes(&cursor.reader, reader_left(&cursor.reader)));
+    *document_out = writer_bytes(&document);
+    return !document.failed;
+}
+
+static bool document_of_cached(struct engine_thread *thread, struct bytes id,
+                               const struct cache_body *cached, struct bytes *document_out)
+{
+    if (cached->body.size > STATE_BODY_BYTES_MAX) {
+        return false;
+    }
+    return cached->meta.form == RECORD_JSON
+               ? document_of_json(thread, id, cached->body, document_out)
+               : document_of_record(thread, cached->body, document_out);
 }
 
 /* An entry of the cache is the newest applied state, and cheaper to have than the store's row. */
@@ -638,7 +672,7 @@ static bool evaluate_on_cache(struct shard *shard, struct key_state *key, struct
             .epoch = cached.meta.epoch,
             .sequence = cached.meta.sequence,
         };
-        if (!document_of_json(shard->thread, request->id, cached.body, &state.document)) {
+        if (!document_of_cached(shard->thread, request->id, &cached, &state.document)) {
             return false;
         }
     }

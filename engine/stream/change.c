@@ -124,19 +124,6 @@ static void member_text(struct writer *out, struct bytes name, struct bytes text
     document_write_string(out, text);
 }
 
-/* The record as GET shows it. A stored document has no member "id" of its own, so it is enough to
- * count one more. */
-static void write_image(struct writer *out, struct bytes id, struct bytes document)
-{
-    struct document_cursor cursor;
-    bool is_object = document_cursor_open(document, &cursor) && cursor.is_object;
-    ASSERT(is_object);
-    document_write_map(out, cursor.left + 1);
-    WRITE_NAME(out, "id");
-    document_write_string(out, id);
-    writer_put(out, reader_bytes(&cursor.reader, reader_left(&cursor.reader)));
-}
-
 static void write_head(const struct change *change, uint32_t member_count, struct writer *out)
 {
     uint8_t id[CHANGE_ID_BYTES_MAX];
@@ -207,11 +194,11 @@ static void write_record(const struct change *change, const struct images *image
     }
     if (images->has_new) {
         WRITE_NAME(out, "newImage");
-        write_image(out, change->id, images->new_document);
+        document_write_record(out, change->id, images->new_document);
     }
     if (images->has_old) {
         WRITE_NAME(out, "oldImage");
-        write_image(out, change->id, images->old_document);
+        document_write_record(out, change->id, images->old_document);
     }
 }
 

@@ -364,7 +364,7 @@ static void read_with(struct rest *rest, struct http_exchange *exchange,
     if (collection->cached && !conditions->refresh && reached) {
         struct cache_body body;
         enum status status = engine_cache_get(rest->options.engine_thread, collection, id, hash,
-                                              rest->now_ns, rest->copy, &body);
+                                              RECORD_JSON, rest->now_ns, rest->copy, &body);
         if (status == STATUS_OK) {
             answer_cached(rest, exchange, collection, &body, conditions);
             if (body.pin != NULL) {

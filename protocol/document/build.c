@@ -251,3 +251,14 @@ enum status document_without_member(struct bytes document, struct bytes name, st
     writer_put(out, bytes_slice(document, place.to, document.size));
     return out->failed ? STATUS_TOO_LARGE : STATUS_OK;
 }
+
+void document_write_record(struct writer *out, struct bytes id, struct bytes document)
+{
+    struct document_cursor cursor;
+    bool is_object = document_cursor_open(document, &cursor) && cursor.is_object;
+    ASSERT(is_object);
+    document_write_map(out, cursor.left + 1);
+    document_write_string(out, BYTES_LITERAL("id"));
+    document_write_string(out, id);
+    writer_put(out, reader_bytes(&cursor.reader, reader_left(&cursor.reader)));
+}

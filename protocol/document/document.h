@@ -141,6 +141,9 @@ void document_write_raw(struct writer *out, struct bytes value); /* a whole valu
  */
 MUST_USE enum status document_write_number_text(struct writer *out, struct bytes text);
 
+/* A record as its readers see it: {"id":…,<members of document>}. The document is an object that
+ * has no member "id" of its own, as stored ones have none. */
+void document_write_record(struct writer *out, struct bytes id, struct bytes document);
 /*
  * A copy of an object with one top-level member replaced in its place, or added at the end; an
  * empty document counts as an object without members. INVALID when it is no object, TOO_LARGE when

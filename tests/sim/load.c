@@ -254,6 +254,7 @@ static void op_draw(struct sim *sim, struct op *op)
     request->collection = &sim->collections[op->collection];
     request->principal = &op->principal;
     request->done = op_done;
+    request->form = sim_chance(sim, 60) ? RECORD_JSON : RECORD_MSGPACK;
     request->answer_buffer = op->answer;
     request->answer_buffer_size = sim_chance(sim, 90) ? sizeof(op->answer) : 16;
     switch (request->kind) {
@@ -302,8 +303,8 @@ static bool get_from_cache(struct sim *sim, struct engine_thread *thread, struct
         return false;
     }
     struct cache_body body;
-    if (engine_cache_get(thread, request->collection, request->id, request->hash, sim->now_ns,
-                         op->answer, &body) != STATUS_OK) {
+    if (engine_cache_get(thread, request->collection, request->id, request->hash, request->form,
+                         sim->now_ns, op->answer, &body) != STATUS_OK) {
         return false;
     }
     request->status = body.meta.absent ? STATUS_NOT_FOUND : STATUS_OK;

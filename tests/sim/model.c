@@ -376,12 +376,28 @@ _Noreturn static void op_fail(const struct sim *sim, const struct op *op, const 
              op->request.answer.data == NULL ? "" : (const char *)op->request.answer.data, what);
 }
 
-/* The answer is the JSON of this record. */
+/* The answer as JSON, whatever form was asked for. */
+static struct bytes body_as_json(const struct sim *sim, const struct op *op, char *buffer,
+                                 size_t buffer_size)
+{
+    if (op->request.form == RECORD_JSON) {
+        return op->request.answer;
+    }
+    struct writer json = writer_of(buffer, buffer_size);
+    if (document_to_json(op->request.answer, &json) != STATUS_OK) {
+        op_fail(sim, op, "the body is no MessagePack");
+    }
+    return writer_bytes(&json);
+}
+
+/* The answer is this record. */
 static void check_body(const struct sim *sim, const struct op *op, const char *id,
                        const struct doc *doc)
 {
-    const char *at = (const char *)op->request.answer.data;
-    const char *end = at + op->request.answer.size;
+    char buffer[DOC_JSON_MAX + 1024];
+    struct bytes body = body_as_json(sim, op, buffer, sizeof(buffer));
+    const char *at = (const char *)body.data;
+    const char *end = at + body.size;
     char id_text[DOC_ID_MAX];
     struct doc answered;
     if (!doc_read_record(&at, end, id_text, &answered) || at != end) {

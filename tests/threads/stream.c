@@ -171,7 +171,8 @@ static void cache_check(struct runner *runner, const struct change *change)
     struct cache_body body;
     const struct collection *pets = &runner->world->pets;
     uint64_t hash = engine_hash(pets, change->id);
-    if (engine_cache_get(runner->thread, pets, change->id, hash, 1, copy, &body) != STATUS_OK) {
+    if (engine_cache_get(runner->thread, pets, change->id, hash, RECORD_JSON, 1, copy, &body) !=
+        STATUS_OK) {
         return;
     }
     /* What is absent has no sequence to compare. */

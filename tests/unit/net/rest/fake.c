@@ -146,10 +146,11 @@ void engine_submit(struct engine_thread *thread, struct request *request)
 }
 
 enum status engine_cache_get(struct engine_thread *thread, const struct collection *collection,
-                             struct bytes id, uint64_t hash, uint64_t now_ns, uint8_t *copy_to,
-                             struct cache_body *out)
+                             struct bytes id, uint64_t hash, enum record_form form, uint64_t now_ns,
+                             uint8_t *copy_to, struct cache_body *out)
 {
     (void)thread;
+    (void)form;
     ASSERT(hash == engine_hash(collection, id));
     ASSERT(now_ns == FAKE_NOW_NS);
     fake.cache_gets++;
