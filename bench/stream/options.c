@@ -14,7 +14,10 @@ static const char usage[] =
     "\n"
     "  --server KIND      freshet (default): PUT and server-sent events; redis-pubsub: PUBLISH "
     "and\n"
-    "                     SUBSCRIBE; redis-tracking: SET and CLIENT TRACKING ON BCAST\n"
+    "                     SUBSCRIBE; redis-tracking: SET and CLIENT TRACKING ON BCAST; wire: PUT "
+    "and\n"
+    "                     SUBSCRIBE of Freshet's binary protocol; wire-invalidate: to "
+    "invalidations\n"
     "  --pid PID          of the server, whose CPU and memory are told\n"
     "  --rate N           writes a second, due at fixed times whatever the server does; latency "
     "counts\n"
@@ -108,7 +111,8 @@ static bool target_read(const char *text, struct sockaddr_in *out)
 
 static bool kind_read(const char *text, enum server_kind *out)
 {
-    static const char *const names[] = {"freshet", "redis-pubsub", "redis-tracking"};
+    static const char *const names[] = {"freshet", "redis-pubsub", "redis-tracking", "wire",
+                                        "wire-invalidate"};
     for (int kind = SERVER_FRESHET; kind <= SERVER_REDIS_TRACKING; kind++) {
         if (strcmp(text, names[kind]) == 0) {
             *out = (enum server_kind)kind;

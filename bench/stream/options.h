@@ -19,9 +19,11 @@
 #define STREAM_VALUE_BYTES_MAX 16384
 
 enum server_kind {
-    SERVER_FRESHET,       /* PUT; server-sent events */
-    SERVER_REDIS_PUBSUB,  /* PUBLISH; SUBSCRIBE */
-    SERVER_REDIS_TRACKING /* SET; CLIENT TRACKING ON BCAST */
+    SERVER_FRESHET,        /* PUT; server-sent events */
+    SERVER_REDIS_PUBSUB,   /* PUBLISH; SUBSCRIBE */
+    SERVER_REDIS_TRACKING, /* SET; CLIENT TRACKING ON BCAST */
+    SERVER_WIRE,           /* Freshet's binary protocol: PUT; SUBSCRIBE */
+    SERVER_WIRE_INVALIDATE /* the same; SUBSCRIBE to invalidations */
 };
 
 struct stream_options {

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/stream/frames.h"
 #include "bench/stream/notices.h"
 #include "bench/stream/wire.h"
 #include "protocol/base/assert.h"
@@ -138,6 +139,32 @@ static bool send_all(struct run *run, struct peer *peer, struct bytes bytes)
     return sent == (ssize_t)bytes.size || fail(run, "send");
 }
 
+/* A writer's greeting, and the answer to it. */
+static bool peer_greet(struct run *run, struct peer *peer)
+{
+    const struct timeval patience = {.tv_sec = SUBSCRIBE_S};
+    uint8_t bytes[1024];
+    struct writer hello = writer_of(bytes, sizeof(bytes));
+    frames_hello(&hello);
+    (void)setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    if (!send_all(run, peer, writer_bytes(&hello))) {
+        return false;
+    }
+    size_t size = 0;
+    enum wire_state state = WIRE_MORE;
+    struct bytes rest = BYTES_EMPTY;
+    while (state == WIRE_MORE && size < sizeof(bytes)) {
+        ssize_t got = recv(peer->fd, bytes + size, sizeof(bytes) - size, 0);
+        if (got <= 0) {
+            return fail(run, "a greeting was not answered");
+        }
+        size += (size_t)got;
+        state = frames_answer(bytes_of(bytes, size), &rest);
+    }
+    errno = 0;
+    return state == WIRE_DONE || fail(run, "a greeting was refused");
+}
+
 /* Asks, and waits until the subscription has begun. */
 static bool peer_subscribe(struct run *run, struct peer *peer, uint32_t index)
 {
@@ -151,7 +178,7 @@ static bool peer_subscribe(struct run *run, struct peer *peer, uint32_t index)
     }
     size_t size = 0;
     enum wire_state state = WIRE_MORE;
-    bool chunked = false;
+    enum notices_framing framing = NOTICES_LINES;
     struct bytes rest = BYTES_EMPTY;
     while (state == WIRE_MORE && size < sizeof(text)) {
         ssize_t got = recv(peer->fd, text + size, sizeof(text) - size, 0);
@@ -159,7 +186,7 @@ static bool peer_subscribe(struct run *run, struct peer *peer, uint32_t index)
             return fail(run, "a subscription was not answered");
         }
         size += (size_t)got;
-        state = wire_subscribed(run->options, bytes_of(text, size), &chunked, &rest);
+        state = wire_subscribed(run->options, bytes_of(text, size), &framing, &rest);
     }
     if (state != WIRE_DONE) {
         errno = 0;
@@ -168,7 +195,7 @@ static bool peer_subscribe(struct run *run, struct peer *peer, uint32_t index)
     }
     if (peer->role == ROLE_SUBSCRIBER) {
         peer->notices = memory_take(1, sizeof(*peer->notices));
-        notices_init(peer->notices, chunked);
+        notices_init(peer->notices, framing);
         run->now_ns = clock_ns(CLOCK_MONOTONIC);
         notices_feed(peer->notices, rest, serial_told, run);
         return peer_watch(run, peer);
@@ -188,6 +215,9 @@ static bool peers_open(struct run *run)
                      : index < options->stuck + options->subscribers ? ROLE_SUBSCRIBER
                                                                      : ROLE_WRITER;
         if (!peer_connect(run, peer)) {
+            return false;
+        }
+        if (peer->role == ROLE_WRITER && wire_has_frames(options) && !peer_greet(run, peer)) {
             return false;
         }
         if (peer->role != ROLE_WRITER) {
@@ -304,7 +334,7 @@ static void subscriber_readable(struct run *run, struct peer *peer)
     notices_feed(peer->notices, bytes_of(run->receive, (size_t)got), serial_told, run);
     if (peer->notices->bad) {
         errno = 0;
-        (void)fail(run, "what a subscriber got is not in chunks");
+        (void)fail(run, "what a subscriber got is no chunk, or an error");
     }
 }
 

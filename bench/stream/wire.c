@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "bench/stream/frames.h"
 #include "protocol/base/assert.h"
 
 #define HEAD_END ((struct bytes){(const uint8_t *)"\r\n\r\n", 4})
@@ -30,12 +31,16 @@ static size_t find(struct bytes whole, struct bytes part)
 
 /* ---- writes ---- */
 
+static uint32_t brand_of(const struct stream_options *options, uint64_t serial)
+{
+    return options->subscribers > 0 ? (uint32_t)(serial % options->subscribers) : 0;
+}
+
 static void document_write(const struct stream_options *options, uint64_t serial,
                            struct writer *out)
 {
-    uint32_t brands = options->subscribers > 0 ? options->subscribers : 1;
     print(out, "{\"brand\":\"b-%u\",\"price\":%llu.%02llu,\"serial\":%llu,\"text\":\"",
-          (unsigned)(serial % brands), (unsigned long long)(serial % 1000),
+          brand_of(options, serial), (unsigned long long)(serial % 1000),
           (unsigned long long)(serial % 97), (unsigned long long)serial);
     for (uint32_t left = options->value_bytes; left > 0; left--) {
         writer_u8(out, (uint8_t)('a' + left % 26));
@@ -45,6 +50,11 @@ static void document_write(const struct stream_options *options, uint64_t serial
 
 void wire_write(const struct stream_options *options, uint64_t serial, struct writer *out)
 {
+    if (wire_has_frames(options)) {
+        frames_put(options, serial, brand_of(options, serial), out);
+        ASSERT(!out->failed);
+        return;
+    }
     uint8_t text[STREAM_VALUE_BYTES_MAX + 256];
     struct writer document = writer_of(text, sizeof(text));
     document_write(options, serial, &document);
@@ -64,6 +74,9 @@ void wire_write(const struct stream_options *options, uint64_t serial, struct wr
         print(out, "*3\r\n$3\r\nSET\r\n$26\r\nbench:%020llu\r\n$%zu\r\n",
               (unsigned long long)serial, document.size);
         break;
+    case SERVER_WIRE:
+    case SERVER_WIRE_INVALIDATE:
+        UNREACHABLE();
     }
     writer_put(out, writer_bytes(&document));
     if (options->kind != SERVER_FRESHET) {
@@ -94,6 +107,10 @@ static enum wire_state http_answer(struct bytes bytes)
 
 enum wire_state wire_answer(const struct stream_options *options, struct bytes bytes)
 {
+    struct bytes rest;
+    if (wire_has_frames(options)) {
+        return frames_answer(bytes, &rest);
+    }
     if (options->kind == SERVER_FRESHET) {
         return http_answer(bytes);
     }
@@ -126,13 +143,24 @@ void wire_subscribe(const struct stream_options *options, uint32_t index, struct
         print(out, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n*6\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n"
                    "$2\r\nON\r\n$5\r\nBCAST\r\n$6\r\nPREFIX\r\n$6\r\nbench:\r\n");
         break;
+    case SERVER_WIRE:
+    case SERVER_WIRE_INVALIDATE:
+        frames_subscribe(options, index, out);
+        break;
     }
     ASSERT(!out->failed);
 }
 
 enum wire_state wire_subscribed(const struct stream_options *options, struct bytes bytes,
-                                bool *chunked_out, struct bytes *rest_out)
+                                enum notices_framing *framing_out, struct bytes *rest_out)
 {
+    *framing_out = NOTICES_FRAMES;
+    if (wire_has_frames(options)) {
+        /* WELCOME, then SUBSCRIBED */
+        struct bytes behind;
+        enum wire_state state = frames_answer(bytes, &behind);
+        return state == WIRE_DONE ? frames_answer(behind, rest_out) : state;
+    }
     struct bytes end = options->kind == SERVER_FRESHET        ? HEAD_END
                        : options->kind == SERVER_REDIS_PUBSUB ? BYTES_LITERAL("bench\r\n:1\r\n")
                                                               : BYTES_LITERAL("+OK\r\n");
@@ -142,9 +170,10 @@ enum wire_state wire_subscribed(const struct stream_options *options, struct byt
     }
     struct bytes head = bytes_slice(bytes, 0, at);
     *rest_out = bytes_slice(bytes, at + end.size, bytes.size);
-    *chunked_out = options->kind == SERVER_FRESHET &&
+    bool chunked = options->kind == SERVER_FRESHET &&
                    (find(head, BYTES_LITERAL("ransfer-Encoding: chunked")) != SIZE_MAX ||
                     find(head, BYTES_LITERAL("ransfer-encoding: chunked")) != SIZE_MAX);
+    *framing_out = chunked ? NOTICES_CHUNKS : NOTICES_LINES;
     bool good =
         options->kind != SERVER_FRESHET || bytes_starts_with(head, BYTES_LITERAL("HTTP/1.1 200"));
     return good ? WIRE_DONE : WIRE_BAD;

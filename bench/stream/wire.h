@@ -6,6 +6,7 @@
 #ifndef FRESHET_BENCH_STREAM_WIRE_H
 #define FRESHET_BENCH_STREAM_WIRE_H
 
+#include "bench/stream/notices.h"
 #include "bench/stream/options.h"
 #include "protocol/base/bytes.h"
 
@@ -22,9 +23,14 @@ enum wire_state { WIRE_MORE, WIRE_DONE, WIRE_BAD };
 
 /* Whether the bytes hold the whole answer to a write, and a good one. */
 enum wire_state wire_answer(const struct stream_options *options, struct bytes bytes);
-/* Whether the subscription has begun; *rest_out is what came behind that already, *chunked_out how
+/* Whether the subscription has begun; *rest_out is what came behind that already, *framing_out how
  * it is framed. */
 enum wire_state wire_subscribed(const struct stream_options *options, struct bytes bytes,
-                                bool *chunked_out, struct bytes *rest_out);
+                                enum notices_framing *framing_out, struct bytes *rest_out);
+
+static inline bool wire_has_frames(const struct stream_options *options)
+{
+    return options->kind == SERVER_WIRE || options->kind == SERVER_WIRE_INVALIDATE;
+}
 
 #endif
