@@ -8,6 +8,7 @@ Results are printed as tables and written to build/bench/NAME.json with all that
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -43,6 +44,9 @@ SLOWED_MAX = 1.2
 STUCK_BYTES_MAX = 256 * MIB
 FILTER_EVENTS = 2000
 FILTER_US_MAX = {1000: 2.0, 10000: 5.0, 100000: 15.0}
+WIRE_GET_REDIS_MAX = 1.0
+WIRE_PUT_REDIS_MAX = 1.4
+WIRE_SYNC_RATE_MIN = {1: 1.0, 16: 0.5}
 SOAK_GROWTH_MAX = 1.05
 SOAK_GROWTH_BYTES_MAX = 16 * MIB
 
@@ -54,11 +58,14 @@ class BenchError(Exception):
 class Process:
     """A server that is ended by its id when the block ends, however it ends."""
 
+    protocol = "http"
+
     def __init__(self, command, log, core, cwd=None):
         self.command = ["taskset", "-c", str(core), *map(str, command)]
         self.log = log
         self.cwd = cwd
         self.target = None
+        self.wire = None
 
     def __enter__(self):
         with open(self.log, "ab") as log:
@@ -81,7 +88,8 @@ class Process:
         line = self.process.stdout.readline()
         signal.alarm(0)
         try:
-            self.target = json.loads(line)["http"]
+            ready = json.loads(line)
+            self.target, self.wire = ready["http"], ready.get("wire")
         except (ValueError, KeyError):
             raise BenchError(f"{self.command[3]} did not get ready; see {self.log}") from None
 
@@ -99,6 +107,16 @@ class Process:
     def rss(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
             return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoken:
+    """A server that runs, and how it is spoken to."""
+
+    target: str
+    pid: int
+    log: pathlib.Path
+    protocol: str
 
 
 class Nginx(Process):
@@ -137,13 +155,20 @@ http {{
 
 
 class Redis(Process):
-    """Redis without persistence, as it is commonly used beside a database."""
+    """Redis without persistence, as it is commonly used beside a database; durable: each write is synced before its answer."""
 
-    def __init__(self, folder, core):
+    def __init__(self, folder, core, *, durable=False):
+        if shutil.which("redis-server") is None:
+            raise BenchError("redis-server is not installed")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--appendonly", "no"],
+        data = pathlib.Path(folder) / f"redis-{self.port}"
+        data.mkdir()
+        # Without rewrites of its log in the middle of a run, which favours it.
+        more = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"] if durable else \
+            ["--appendonly", "no"]
+        super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--dir", data, *more],
                          pathlib.Path(folder) / "redis.log", core)
 
     def wait_ready(self):
@@ -181,7 +206,7 @@ class Bench:
         config = self.folder / f"{data.name}.yaml"
         config.write_text(f"shards: {shards}\n", encoding="ascii")
         command = [self.program("freshet"), "serve", "--config", config, "--data", data, "--http", "127.0.0.1:0",
-                   "--threads", 1, "--durability", durability, "--log-level", "warning", *more]
+                   "--wire", "127.0.0.1:0", "--threads", 1, "--durability", durability, "--log-level", "warning", *more]
         if cache is not None:
             command += ["--cache-bytes", cache]
         server = Process(command, self.folder / "freshet.log", self.options.server_core)
@@ -194,9 +219,14 @@ class Bench:
 
     # ---- loads ----
 
+    def over(self, server, protocol):
+        """The same server, spoken to in another protocol than HTTP."""
+        target = server.wire if protocol == "wire" else server.target
+        return Spoken(target=target, pid=server.pid, log=server.log, protocol=protocol)
+
     def load_command(self, server, *arguments):
         return ["taskset", "-c", str(self.options.load_core), str(self.program("bench_load")), "--target",
-                server.target, "--pid", str(server.pid), *map(str, arguments)]
+                server.target, "--pid", str(server.pid), "--protocol", server.protocol, *map(str, arguments)]
 
     def load(self, label, server, *arguments):
         result = subprocess.run(self.load_command(server, "--json", *arguments), stdout=subprocess.PIPE, text=True,
@@ -484,8 +514,6 @@ def print_streams(title, rows):
 
 def changes_latency(bench):
     """From a write to the notice of it, beside Redis."""
-    if shutil.which("redis-server") is None:
-        raise BenchError("redis-server is not installed")
     shape = ["--rate", 5000, "--seconds", bench.seconds(5)]
     reports = {"freshet": [], "redis Pub/Sub": [], "redis TRACKING BCAST": []}
     with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
@@ -551,6 +579,86 @@ def bench_changes(bench):
     changes_catch_up(bench)
     changes_patterns(bench)
     changes_stuck(bench)
+
+
+def wire_beside_redis(bench, title, wire, redis, arguments):
+    """The same keys and sizes from both, in turn."""
+    reports = bench.alternate({"freshet wire": wire, "redis": redis}, bench.options.runs, arguments)
+    print_table(f"{title}, medians of {bench.options.runs}", reports)
+    return reports["freshet wire"], reports["redis"]
+
+
+def wire_get(bench):
+    with bench.freshet() as server, Redis(bench.folder, bench.options.server_core) as redis:
+        wire = bench.over(server, "wire")
+        peer = bench.over(redis, "redis")
+        for one in (wire, peer):
+            bench.fill(one, KEYS)
+        for pipeline in (1, 16):
+            shape = ["--keys", KEYS, "--connections", 50, "--pipeline", pipeline, "--expect-status", 200]
+            for one in (wire, peer):
+                bench.load("warm", one, *shape, "--distribution", "sequential", "--seconds", 2, "--warmup", 0)
+            title = f"GET of a cached record, 50 connections, {pipeline} in flight on each"
+            ours, theirs = wire_beside_redis(bench, title, wire, peer,
+                                             [*shape, "--seconds", bench.seconds(5), "--warmup", 1])
+            bench.check(f"GET, {pipeline} in flight, CPU of freshet wire / redis", ratio_of_pairs(ours, theirs, cpu_us),
+                        WIRE_GET_REDIS_MAX)
+
+
+def wire_put(bench):
+    shape = ["--method", "put", "--keys", 100000, "--connections", 50, "--expect-status", "200,201"]
+    arguments = [*shape, "--seconds", bench.seconds(10), "--warmup", 2]
+    with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
+        wire, peer = bench.over(server, "wire"), bench.over(redis, "redis")
+        for one in (wire, peer):
+            bench.fill(one, 100000)
+        ours, theirs = wire_beside_redis(bench, "PUT without durability, SET without persistence, 50 connections", wire, peer,
+                                         arguments)
+        bench.check("PUT none, CPU of freshet wire / redis SET", ratio_of_pairs(ours, theirs, cpu_us), WIRE_PUT_REDIS_MAX)
+    with bench.freshet() as server, Redis(bench.folder, bench.options.server_core, durable=True) as redis:
+        wire, peer = bench.over(server, "wire"), bench.over(redis, "redis")
+        for one in (wire, peer):
+            bench.fill(one, 100000)
+        for pipeline, limit in WIRE_SYNC_RATE_MIN.items():
+            title = f"durable PUT, SET with appendfsync always, 50 connections, {pipeline} in flight on each"
+            ours, theirs = wire_beside_redis(bench, title, wire, peer, [*arguments, "--pipeline", pipeline])
+            bench.check(f"durable PUT, {pipeline} in flight, rate of freshet wire / redis", ratio_of_pairs(ours, theirs, rate),
+                        limit, at_least=True)
+
+
+def wire_invalidate(bench):
+    """From another client's write to the invalidation of its key."""
+    shape = ["--rate", 5000, "--seconds", bench.seconds(5)]
+    reports = {"freshet INVALIDATE": [], "freshet CHANGES": [], "redis TRACKING BCAST": [], "redis Pub/Sub": []}
+    with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
+        wire = bench.over(server, "wire")
+        for _ in range(bench.options.runs):
+            for label, one, kind in (("freshet INVALIDATE", wire, "wire-invalidate"), ("freshet CHANGES", wire, "wire"),
+                                     ("redis TRACKING BCAST", redis, "redis-tracking"),
+                                     ("redis Pub/Sub", redis, "redis-pubsub")):
+                reports[label].append(bench.stream(label, one, "--server", kind, *shape))
+    print_streams(f"write to notice at 5,000 writes a second, one subscriber, medians of {bench.options.runs}", reports)
+    for ours, known in (("freshet INVALIDATE", "redis TRACKING BCAST"), ("freshet CHANGES", "redis Pub/Sub")):
+        bench.check(f"p50, {ours} / {known}", ratio_of_runs(reports[ours], reports[known], "notice_us", "p50"), 1.0)
+
+
+def wire_catch_up(bench):
+    with bench.freshet(durability="none") as server:
+        bench.fill(server, CATCH_UP_CHANGES, "--value-bytes", 200)
+        shape = ["--server", "wire", "--collection", "products", "--catch-up", CATCH_UP_CHANGES, "--seconds", 60]
+        wire = bench.over(server, "wire")
+        reports = [bench.stream("wire catch-up", wire, *shape) for _ in range(bench.options.runs)]
+    print(f"\none wire subscriber from the earliest of {CATCH_UP_CHANGES} changes on: "
+          f"{middle(reports, 'notices_per_s'):.0f} a second, {middle(reports, 'server', 'cpu_us_per_op'):.2f} us CPU each, "
+          f"medians of {bench.options.runs}")
+
+
+def bench_wire(bench):
+    """the binary protocol beside Redis: GET, PUT, invalidations; catching up"""
+    wire_get(bench)
+    wire_put(bench)
+    wire_invalidate(bench)
+    wire_catch_up(bench)
 
 
 def bench_soak(bench):
@@ -666,7 +774,7 @@ def bench_startup(bench):
 BENCHES = {
     "floor": bench_floor, "get": bench_get, "pipeline": bench_pipeline, "uncached": bench_uncached, "list": bench_list,
     "put": bench_put, "idle": bench_idle, "scan": bench_scan, "restart": bench_restart, "startup": bench_startup,
-    "filter": bench_filter, "changes": bench_changes, "soak": bench_soak,
+    "filter": bench_filter, "changes": bench_changes, "wire": bench_wire, "soak": bench_soak,
 }
 
 

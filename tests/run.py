@@ -2,13 +2,15 @@
 """Builds, runs the tests, prints every runner's closing lines, and sums them: 'N passed, N failed, N skipped'.
 
     tests/run.py              everything, as ./dev test
-    tests/run.py PART…        some parts: unit, integration, coherence, stream, crash, sim, threads, fuzz, tidy;
+    tests/run.py PART…        some parts: unit, integration, bindings, conformance, coherence, stream, crash, sim,
+                              threads, fuzz, tidy;
                               asan, tsan or clang for all that runs there; asan:unit, tsan:threads, … for one
 
 A part is whatever of these exists; a part without tests is not an error:
     ctest       the tests with the label PART in the part's build folder
     unittest    tests/PART/test_*.py, each file a process of its own, two at a time; they find the server in the
                 environment variable FRESHET_BIN and the build folder in FRESHET_BUILD
+    bindings    bindings/*/tests/test_*.py in the same way, and bindings/node/run-tests.sh
     check       (tidy only) the rules of tests/tidy/tidy.py, and clang-format
 """
 
@@ -33,7 +35,9 @@ FILE_TIMEOUT_S = 900
 CTEST_OUTPUT_BYTES_MAX = 16 << 20
 
 # (preset, part), in the order of a whole run: what fails soonest and cheapest comes first.
-RELEASE_PARTS = ["unit", "fuzz", "threads", "sim", "coherence", "stream", "integration", "crash"]
+RELEASE_PARTS = [
+    "unit", "fuzz", "threads", "sim", "coherence", "stream", "integration", "bindings", "conformance", "crash",
+]
 PLAN = (
     [("tidy", "tidy")]
     + [("release", part) for part in RELEASE_PARTS]
@@ -42,7 +46,7 @@ PLAN = (
     + [("clang", "unit")]
 )
 # Parts whose tests load both cores by themselves.
-SERIAL_PARTS = {"sim", "coherence", "stream", "crash"}
+SERIAL_PARTS = {"sim", "coherence", "stream", "crash", "conformance"}
 
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "strict_string_checks=1:detect_stack_use_after_return=1",
@@ -148,6 +152,26 @@ def parse_unittest(name, output, succeeded):
     return result
 
 
+def parse_node(name, output, succeeded):
+    """node --test: the lines '# pass N' (TAP) or 'ℹ pass N' (spec)."""
+    result = Result()
+    counts = {key: int(value) for key, value in re.findall(r"^(?:#|ℹ) (\w+) (\d+)$", without_colours(output), re.MULTILINE)}
+    if "pass" not in counts:
+        result.fail(name, output)
+        result.closing.append(f"{name}: did not finish")
+        return result
+    result.passed = counts["pass"]
+    result.skipped = counts.get("skipped", 0) + counts.get("todo", 0)
+    result.failed = counts.get("fail", 0) + counts.get("cancelled", 0)
+    if not succeeded and result.failed == 0:
+        result.failed = 1
+    if result.failed > 0:
+        result.failures.append((name, output))
+    said = ("tests", "pass", "fail", "skipped")
+    result.closing.append(f"{name}: " + ", ".join(f"{key} {counts.get(key, 0)}" for key in said))
+    return result
+
+
 # ---- running ----
 
 
@@ -211,30 +235,40 @@ def run_ctest(preset, part):
     return parse_junit(junit, output)
 
 
-def run_python_file(preset, path):
+def test_environment(preset):
     build = ROOT / "build" / preset
-    environment = {
+    return {
         **SANITIZER_OPTIONS,
         "FRESHET_BIN": str(build / "freshet"),
         "FRESHET_BUILD": str(build),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def run_python_file(preset, path):
     name = path.relative_to(ROOT).as_posix()
-    log = LOGS / f"{preset}-{path.parent.name}-{path.stem}.log"
+    log = LOGS / f"{preset}-{name.replace('/', '-')}.log"
     command = [PYTHON, "-m", "unittest", "-v", path.stem]
-    status, output = run(command, log, cwd=path.parent, environment=environment)
+    status, output = run(command, log, cwd=path.parent, environment=test_environment(preset))
     return parse_unittest(name, output, status == 0)
 
 
 def run_python(preset, part):
     result = Result()
-    files = sorted((ROOT / "tests" / part).glob("test_*.py"))
+    folder = ROOT if part == "bindings" else ROOT / "tests" / part
+    files = sorted(folder.glob("bindings/*/tests/test_*.py" if part == "bindings" else "test_*.py"))
     workers = 1 if part in SERIAL_PARTS else PARALLEL
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for one in pool.map(lambda path: run_python_file(preset, path), files):
             result.add(one)
     return result
+
+
+def run_node(preset):
+    name = "bindings/node/run-tests.sh"
+    status, output = run([str(ROOT / name)], LOGS / f"{preset}-node.log", environment=test_environment(preset))
+    return parse_node(name, output, status == 0)
 
 
 def run_check(name, command):
@@ -256,7 +290,7 @@ def run_tidy():
         str(path)
         for folder in folders
         for path in sorted((ROOT / folder).rglob("*"))
-        if path.suffix in (".c", ".h", ".cc")
+        if path.suffix in (".c", ".h", ".cc") and "node_modules" not in path.parts
     ]
     result.add(run_check("clang-format", ["clang-format", "--dry-run", "-Werror", *sources]))
     return result
@@ -269,6 +303,8 @@ def run_part(preset, part):
     else:
         result.add(run_ctest(preset, part))
     result.add(run_python(preset, part))
+    if part == "bindings":
+        result.add(run_node(preset))
     return result
 
 
