@@ -185,8 +185,8 @@ class Client:
             raise Refused(body)
         return code, body
 
-    def call(self, opcode, body):
-        return self.wait(self.send(opcode, body))
+    def call(self, opcode, body, request=None):
+        return self.wait(self.send(opcode, body, request))
 
     def data(self, opcode, *elements):
         """(code, answer) of one of the requests for data, whose body is an array."""

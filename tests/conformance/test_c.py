@@ -1,0 +1,10 @@
+"""The cases, with the driver of this name."""
+
+import unittest
+
+import run
+
+run.make(globals(), "c")
+
+if __name__ == "__main__":
+    unittest.main()
