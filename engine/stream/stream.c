@@ -425,6 +425,17 @@ void subscription_token(const struct subscription *subscription, struct token *o
     stream_token_at(subscription, out);
 }
 
+uint64_t subscription_reached(const struct subscription *subscription)
+{
+    if (subscription->needs_time) {
+        return 0; /* it has no place yet */
+    }
+    bool is_live = subscription->state == SUBSCRIPTION_LIVE;
+    uint64_t next = is_live ? subscription->stream->live_next : subscription->next_sequence;
+    ASSERT(next > 0);
+    return next - 1;
+}
+
 /* ---- a step ---- */
 
 /* The first step that sees a subscription knows the time. */

@@ -168,6 +168,8 @@ void subscription_resume(struct subscription *subscription);
 void subscription_close(struct subscription *subscription);
 /* From where it would go on now. */
 void subscription_token(const struct subscription *subscription, struct token *out);
+/* The sequence up to which it has been told all that is for it. */
+uint64_t subscription_reached(const struct subscription *subscription);
 
 /*
  * JSON and MessagePack of a delivery's change in its subscription's view, rendered once for all

@@ -49,8 +49,9 @@
 /* A position trails so many internal entries before it may move on them alone. */
 #define STREAM_TRAIL_ENTRIES 1024
 
-/* Subscriptions by when their next PROGRESS is due: a wheel of ticks. */
-#define WHEEL_TICK_NS 134217728ull
+/* Subscriptions by when their next PROGRESS is due: a wheel of ticks, of 34 ms, shorter than the
+ * shortest time that can be asked for. */
+#define WHEEL_TICK_NS 33554432ull
 #define WHEEL_TICKS   256
 
 static_assert(STREAM_READERS_MAX > STREAM_READS_MAX, "there is an idle reader for every read");

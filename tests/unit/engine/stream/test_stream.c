@@ -457,6 +457,50 @@ Test(stream, wakes_for_its_progress)
     cr_assert_geq(scene.world.now_ns - began, 4 * SECOND_NS);
 }
 
+Test(stream, tells_its_progress_as_often_as_is_asked_for)
+{
+    const uint64_t progress_ns = SECOND_NS / 20;
+    cr_assert_eq(SUBSCRIBE(&a, .progress_ns = progress_ns), STATUS_OK);
+    scene_settle(&scene);
+    uint64_t told_ns = scene.world.now_ns;
+    for (uint32_t i = 1; i <= 20; i++) {
+        while (a.count < i) {
+            cr_assert_neq(scene.due_ns, UINT64_MAX);
+            scene.world.now_ns =
+                scene.due_ns > scene.world.now_ns ? scene.due_ns : scene.world.now_ns;
+            scene_step(&scene);
+        }
+        cr_assert_leq(scene.world.now_ns - told_ns, progress_ns);
+        told_ns = scene.world.now_ns;
+    }
+}
+
+Test(stream, says_how_far_each_has_been_told)
+{
+    scene_put(&scene, "rex", "{}");
+    scene_put(&scene, "rex", "{\"n\":1}");
+    scene_settle(&scene);
+    cr_assert_eq(SUBSCRIBE(&a, .from = SUBSCRIBE_EARLIEST), STATUS_OK);
+    cr_assert_eq(SUBSCRIBE(&b, .collection = world_pets(&scene.world),
+                           .pattern = scene_pattern("{\"newImage\":{\"n\":[7]}}")),
+                 STATUS_OK);
+    cr_assert_eq(subscription_reached(&a.subscription), 0, "it has just come");
+    cr_assert_eq(subscription_reached(&b.subscription), 2);
+    a.room = 1;
+    scene_settle(&scene);
+    expect_state(&a, SUBSCRIPTION_STUCK);
+    cr_assert_eq(subscription_reached(&a.subscription), 1);
+    a.room = UINT32_MAX;
+    subscription_resume(&a.subscription);
+    scene_put(&scene, "tom", "{}");
+    scene_settle(&scene);
+    cr_assert_eq(subscription_reached(&a.subscription), 3);
+    cr_assert_eq(subscription_reached(&b.subscription), 3, "what is not for it counts, too");
+    subscription_close(&a.subscription);
+    cr_assert_eq(SUBSCRIBE(&a, .from = SUBSCRIBE_TIME, .time_ms = 1), STATUS_OK);
+    cr_assert_eq(subscription_reached(&a.subscription), 0, "its place is being looked for");
+}
+
 Test(stream, does_not_move_on_internal_entries_alone)
 {
     struct collection *rules = world_internal(&scene.world, COLLECTION_RULES);
