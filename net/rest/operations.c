@@ -56,15 +56,21 @@ static uint8_t *metrics_text(struct rest *rest, size_t capacity, size_t *size_ou
     return text;
 }
 
-static void answer_metrics(struct rest *rest, struct http_exchange *exchange)
+uint8_t *rest_metrics_text(void *context, size_t *size_out)
 {
     uint8_t *text = NULL;
-    size_t size = 0;
     size_t capacity = METRICS_TEXT_BYTES;
     while (text == NULL && capacity <= METRICS_TEXT_BYTES_MAX) {
-        text = metrics_text(rest, capacity, &size);
+        text = metrics_text(context, capacity, size_out);
         capacity *= 4;
     }
+    return text;
+}
+
+static void answer_metrics(struct rest *rest, struct http_exchange *exchange)
+{
+    size_t size = 0;
+    uint8_t *text = rest_metrics_text(rest, &size);
     if (text == NULL) {
         rest_answer_status(rest, exchange, STATUS_NO_MEMORY, BYTES_EMPTY);
         return;

@@ -102,6 +102,9 @@ void rest_dispatched(struct rest *rest);
  * ends. */
 uint64_t rest_step(struct rest *rest);
 void rest_turn_end(struct rest *rest);
+/* The text of /metrics, in a block that the caller frees; NULL: no memory. context is the struct
+ * rest. */
+uint8_t *rest_metrics_text(void *context, size_t *size_out);
 /* What may change while it runs; on rest's thread, between two turns. TOO_LARGE: nothing has
  * changed. */
 void rest_access_log_set(struct rest *rest, bool on);
