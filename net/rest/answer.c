@@ -129,25 +129,6 @@ void rest_answer_request(struct http_exchange *exchange, struct writer *head, ui
 void rest_answer_failure(struct rest *rest, struct http_exchange *exchange,
                          const struct request *request)
 {
-    struct bytes detail =
-        bytes_of(request->detail.text, strnlen(request->detail.text, sizeof(request->detail.text)));
-    enum status status = request->status;
-    struct problem problem = problem_of(status, detail);
-    bool timed_out = status == STATUS_TIMEOUT || status == STATUS_PRECONDITION_FAILED;
-    if (request->minimum_sequence != 0 && timed_out) {
-        problem.status = 412;
-        problem.retry_after_s = 0;
-        if (detail.size == 0) {
-            problem.detail = BYTES_LITERAL("The position asked for was not reached within 1 s");
-        }
-    }
-    if (request->kind == REQUEST_CREATE && status == STATUS_CONFLICT) {
-        /* The only thing a creation can contradict is an earlier one under the same key. */
-        problem.status = 422;
-        if (detail.size == 0) {
-            problem.detail =
-                BYTES_LITERAL("This Idempotency-Key was used before, with another body");
-        }
-    }
+    const struct problem problem = problem_of_request(request);
     rest_answer_problem(rest, exchange, &problem, NULL);
 }

@@ -234,6 +234,20 @@ static bool is_zero(struct bytes argument)
     return argument.size > 0;
 }
 
+bool field_precondition_names(const struct precondition *condition, uint64_t epoch,
+                              uint64_t sequence)
+{
+    if (condition->kind == PRECONDITION_ANY) {
+        return true;
+    }
+    for (uint32_t index = 0; index < condition->tag_count; index++) {
+        if (condition->tags[index].epoch == epoch && condition->tags[index].sequence == sequence) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool field_asks_refresh(struct bytes cache_control)
 {
     struct bytes name;

@@ -31,6 +31,10 @@ void field_entity_tag_write(uint64_t epoch, uint64_t sequence, struct writer *ou
 MUST_USE enum status field_precondition(struct bytes value, bool weak_comparison,
                                         struct entity_tag *tags, struct precondition *out);
 
+/* Whether a precondition that was read names a record in this state. */
+bool field_precondition_names(const struct precondition *condition, uint64_t epoch,
+                              uint64_t sequence);
+
 /* Cache-Control of a request: true for no-cache and for max-age=0. What it does not understand it
  * passes over. */
 bool field_asks_refresh(struct bytes cache_control);

@@ -1,9 +1,11 @@
 #include "net/rest/problem.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "net/rest/head.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/utf8.h"
-#include "protocol/document/json.h"
 
 uint16_t problem_http_status(enum status status)
 {
@@ -67,6 +69,45 @@ struct problem problem_of(enum status status, struct bytes detail)
     problem.detail = detail.size > 0 ? detail : bytes_of_text(status_text(status));
     problem.retry_after_s = problem.status == 503 ? 1 : 0;
     return problem;
+}
+
+struct problem problem_of_request(const struct request *request)
+{
+    struct bytes detail =
+        bytes_of(request->detail.text, strnlen(request->detail.text, sizeof(request->detail.text)));
+    enum status status = request->status;
+    struct problem problem = problem_of(status, detail);
+    bool timed_out = status == STATUS_TIMEOUT || status == STATUS_PRECONDITION_FAILED;
+    if (request->minimum_sequence != 0 && timed_out) {
+        problem.status = 412;
+        problem.retry_after_s = 0;
+        if (detail.size == 0) {
+            problem.detail = BYTES_LITERAL("The position asked for was not reached within 1 s");
+        }
+    }
+    if (request->kind == REQUEST_CREATE && status == STATUS_CONFLICT) {
+        /* The only thing a creation can contradict is an earlier one under the same key. */
+        problem.status = 422;
+        if (detail.size == 0) {
+            problem.detail =
+                BYTES_LITERAL("This Idempotency-Key was used before, with another body");
+        }
+    }
+    return problem;
+}
+
+struct problem problem_of_json(enum status status, const struct json_error *error,
+                               char text[PROBLEM_DETAIL_BYTES_MAX])
+{
+    const char *what = status == STATUS_INVALID     ? "The body is not valid JSON"
+                       : status == STATUS_TOO_LARGE ? "The document is too large"
+                                                    : "The body cannot be accepted";
+    int size =
+        snprintf(text, PROBLEM_DETAIL_BYTES_MAX, "%s: %.160s at line %" PRIu32 ", column %" PRIu32,
+                 what, error->text, error->line, error->column);
+    ASSERT(size > 0);
+    ASSERT(size < PROBLEM_DETAIL_BYTES_MAX);
+    return problem_of(status, bytes_of(text, (size_t)size));
 }
 
 /* At most PROBLEM_DETAIL_BYTES_MAX bytes of whole characters. */

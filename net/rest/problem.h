@@ -12,8 +12,10 @@
 
 #include <stdint.h>
 
+#include "engine/shard/request.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/status.h"
+#include "protocol/document/json.h"
 
 #define PROBLEM_DETAIL_BYTES_MAX  512
 #define PROBLEM_MEMBERS_BYTES_MAX 512
@@ -35,6 +37,13 @@ uint16_t problem_http_status(enum status status);
 /* status, type and retry_after_s of a status, with the given words, or those of the status table
  * when they are empty. */
 struct problem problem_of(enum status status, struct bytes detail);
+
+/* What went wrong with a request, in its own words if it has any; those may be views into it. */
+struct problem problem_of_request(const struct request *request);
+
+/* Why a document's JSON is refused: the place and the reason go to text. */
+struct problem problem_of_json(enum status status, const struct json_error *error,
+                               char text[PROBLEM_DETAIL_BYTES_MAX]);
 
 void problem_body_write(const struct problem *problem, struct bytes request_id,
                         struct writer *json_out);

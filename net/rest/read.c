@@ -143,28 +143,17 @@ bool rest_freshness_read(struct rest *rest, struct http_exchange *exchange, stru
 
 /* ---- conditions ---- */
 
-static bool names_tag(const struct precondition *condition, uint64_t epoch, uint64_t sequence)
-{
-    if (condition->kind == PRECONDITION_ANY) {
-        return true;
-    }
-    for (uint32_t index = 0; index < condition->tag_count; index++) {
-        if (condition->tags[index].epoch == epoch && condition->tags[index].sequence == sequence) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What a GET of a record in this state is answered with: 200, 304 or 412. */
 static uint16_t conditions_judge(const struct precondition *if_match,
                                  const struct precondition *if_none_match, uint64_t epoch,
                                  uint64_t sequence)
 {
-    if (if_match->kind != PRECONDITION_NONE && !names_tag(if_match, epoch, sequence)) {
+    if (if_match->kind != PRECONDITION_NONE &&
+        !field_precondition_names(if_match, epoch, sequence)) {
         return 412;
     }
-    if (if_none_match->kind != PRECONDITION_NONE && names_tag(if_none_match, epoch, sequence)) {
+    if (if_none_match->kind != PRECONDITION_NONE &&
+        field_precondition_names(if_none_match, epoch, sequence)) {
         return 304;
     }
     return 200;

@@ -95,6 +95,20 @@ static bool has_controls(struct bytes id)
     return false;
 }
 
+const char *target_id_reason(struct bytes id)
+{
+    if (id.size == 0) {
+        return "An id has at least one byte";
+    }
+    if (id.size > ID_BYTES_MAX) {
+        return "An id has at most 512 bytes";
+    }
+    if (!utf8_is_valid(id)) {
+        return "An id must be valid UTF-8";
+    }
+    return has_controls(id) ? "An id has no control characters" : NULL;
+}
+
 enum status target_id(struct bytes segment, uint8_t *buffer, struct bytes *id_out,
                       const char **reason_out)
 {
@@ -111,21 +125,18 @@ enum status target_id(struct bytes segment, uint8_t *buffer, struct bytes *id_ou
     struct writer decoded = writer_of(buffer, ID_BYTES_MAX);
     enum status status = target_decode(segment, false, &decoded);
     struct bytes id = writer_bytes(&decoded);
+    const char *reason = target_id_reason(id);
     if (status == STATUS_TOO_LARGE) {
-        *reason_out = "An id has at most 512 bytes";
+        reason = "An id has at most 512 bytes";
     } else if (status != STATUS_OK) {
-        *reason_out = "The path has a '%' that is not followed by two hexadecimal digits";
-    } else if (id.size == 0) {
-        *reason_out = "An id has at least one byte";
-    } else if (!utf8_is_valid(id)) {
-        *reason_out = "An id must be valid UTF-8";
-    } else if (has_controls(id)) {
-        *reason_out = "An id has no control characters";
-    } else {
-        *id_out = id;
-        return STATUS_OK;
+        reason = "The path has a '%' that is not followed by two hexadecimal digits";
     }
-    return STATUS_INVALID;
+    if (reason != NULL) {
+        *reason_out = reason;
+        return STATUS_INVALID;
+    }
+    *id_out = id;
+    return STATUS_OK;
 }
 
 static bool is_unreserved(uint8_t byte)

@@ -37,6 +37,9 @@ void target_split(struct bytes path, struct target *out);
 /* Appends the decoded text. INVALID for an escape that is none, TOO_LARGE when out is full. */
 MUST_USE enum status target_decode(struct bytes text, bool plus_is_space, struct writer *out);
 
+/* Why an id is none, in plain words (static storage); NULL: it is one. */
+const char *target_id_reason(struct bytes id);
+
 /*
  * The id that a path segment names: the segment itself when nothing in it is encoded, else decoded
  * into buffer, which holds ID_BYTES_MAX. INVALID with a reason in plain words (static storage).

@@ -2,8 +2,6 @@
  * POST, PUT, PATCH and DELETE: the body becomes a MessagePack document without "id", the engine
  * does the rest.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
@@ -113,15 +111,9 @@ static bool body_type_check(struct rest *rest, struct http_exchange *exchange)
 static void answer_json_error(struct rest *rest, struct http_exchange *exchange, enum status status,
                               const struct json_error *error)
 {
-    char detail[PROBLEM_DETAIL_BYTES_MAX];
-    const char *what = status == STATUS_INVALID     ? "The body is not valid JSON"
-                       : status == STATUS_TOO_LARGE ? "The document is too large"
-                                                    : "The body cannot be accepted";
-    int size = snprintf(detail, sizeof(detail), "%s: %.160s at line %" PRIu32 ", column %" PRIu32,
-                        what, error->text, error->line, error->column);
-    ASSERT(size > 0);
-    ASSERT((size_t)size < sizeof(detail));
-    rest_answer_status(rest, exchange, status, bytes_of(detail, (size_t)size));
+    char text[PROBLEM_DETAIL_BYTES_MAX];
+    const struct problem problem = problem_of_json(status, error, text);
+    rest_answer_problem(rest, exchange, &problem, NULL);
 }
 
 /* What "id" in a body may be; false when answered. */

@@ -36,6 +36,12 @@ uint32_t frame_check(struct bytes body)
     return (uint32_t)crc32_z(0, body.data, body.size);
 }
 
+uint32_t frame_check_more(uint32_t check, struct bytes more)
+{
+    /* Without data zlib would begin anew. */
+    return more.size == 0 ? check : (uint32_t)crc32_z(check, more.data, more.size);
+}
+
 const char *frame_opcode_name(uint8_t opcode)
 {
     uint8_t request = opcode == FRAME_ERROR ? opcode : (uint8_t)(opcode & ~FRAME_ANSWER);

@@ -81,6 +81,8 @@ struct frame_header frame_header_read(const uint8_t bytes[FRAME_HEADER_BYTES]);
 
 /* The CRC-32 of a body (ISO-HDLC, as in zlib). */
 uint32_t frame_check(struct bytes body);
+/* The same of a body in pieces: the checksum of what came before, and what follows. */
+uint32_t frame_check_more(uint32_t check, struct bytes more);
 
 /* "GET", "ERROR"; "?" for what is none. Static storage. */
 const char *frame_opcode_name(uint8_t opcode);
