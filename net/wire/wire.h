@@ -39,6 +39,10 @@ struct stream;
 struct consumers;
 struct wire_server; /* one thread's */
 
+/* Opcodes and codes that are counted have places; 0: any other. */
+#define WIRE_OPCODE_PLACES 24
+#define WIRE_CODE_PLACES   24
+
 struct wire_options {
     struct engine *engine;
     struct engine_thread *engine_thread;
@@ -55,6 +59,9 @@ struct wire_options {
     uint64_t hello_timeout_ns;  /* from the connection to its HELLO; closed */
     uint64_t send_timeout_ns;   /* a client that does not take its answers; closed */
     uint64_t memory_bytes_max;  /* 0: WIRE_MEMORY_BYTES_DEFAULT */
+    /* The text of /metrics, for STATS, in a block that is freed; NULL: no memory (rest.h). */
+    uint8_t *(*metrics_text)(void *context, size_t *size_out);
+    void *metrics_context;
 };
 
 /* Written by the server's thread, read by any (relaxed). */
@@ -68,8 +75,10 @@ struct wire_statistics {
     _Atomic uint64_t timeouts_send;
     _Atomic uint64_t memory_bytes;   /* in use now, of memory_bytes_max */
     _Atomic uint64_t frames_in[256]; /* by opcode */
-    _Atomic uint64_t errors;         /* ERROR frames sent */
-    _Atomic uint64_t subscriptions;  /* open now */
+    /* Frames out, by the places of their request's opcode and of their code (metrics.h). */
+    _Atomic uint64_t frames_out[WIRE_OPCODE_PLACES][WIRE_CODE_PLACES];
+    _Atomic uint64_t errors;        /* ERROR frames sent */
+    _Atomic uint64_t subscriptions; /* open now */
     _Atomic uint64_t changes_sent;
     _Atomic uint64_t invalidations_sent; /* keys */
 };
@@ -105,5 +114,8 @@ void wire_server_drain(struct wire_server *server, bool force);
 /* No connection, no accept and no request is left. */
 bool wire_server_drained(const struct wire_server *server);
 const struct wire_statistics *wire_server_statistics(const struct wire_server *server);
+/* In Prometheus' text format: the sums over the threads. Any thread. */
+void wire_metrics_write(const struct wire_statistics *const *threads, uint32_t thread_count,
+                        struct writer *text_out);
 
 #endif

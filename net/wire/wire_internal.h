@@ -10,10 +10,17 @@
  *     control.c     protobuf bodies, in an arena with a bound
  *     call.c        requests in flight and their memory
  *     operation.c   the arrays of data requests: what they ask for
- *     data.c        GET, PUT, PATCH, DELETE, CREATE
+ *     data.c        operations to requests, and their results; PUT, PATCH, DELETE, CREATE
+ *     get.c         GET, from the cache where it can be
  *     list.c        LIST
  *     gather.c      MGET and BATCH: many operations, one answer
- *     subscribe.c   SUBSCRIBE, CREDIT, UNSUBSCRIBE, changes and invalidations (subscribe.h)
+ *     subscribe.c   SUBSCRIBE, CREDIT, UNSUBSCRIBE, GOAWAY (subscribe.h)
+ *     deliver.c     CHANGES and INVALIDATE
+ *     ping.c        PING, behind the invalidations that it asks for
+ *     consumer.c    CONSUMER, ACK
+ *     reader.c      SUBSCRIBE with a consumer
+ *     stats.c       STATS
+ *     metrics.c     what /metrics has of all this
  *
  * A connection's phases:
  *
@@ -48,7 +55,9 @@
 /* For a control request's own state. */
 #define WIRE_CALL_USER_BYTES  1024
 #define WIRE_CALL_ARENA_BYTES 3072
-#define WIRE_HELD_READS_MAX   16
+/* Where documents are converted: what a record's JSON of 1 MiB becomes, and its id. */
+#define WIRE_DOCUMENT_BYTES (DOCUMENT_BYTES_MAX + ID_BYTES_MAX + 64)
+#define WIRE_HELD_READS_MAX 16
 
 enum wire_phase { WIRE_OPEN, WIRE_LAST, WIRE_LINGER, WIRE_CLOSING };
 
@@ -73,6 +82,20 @@ struct wire_input {
     uint64_t skip; /* bytes still to come that are thrown away */
 };
 
+struct wire_subscription;
+struct wire_pings;
+
+/* The frame of changes or invalidations that is begun on a connection: within stream_step, and ended
+ * before anything else is written. */
+struct wire_push {
+    struct wire_subscription *of; /* NULL: none */
+    struct link link;             /* in the server's subscriptions */
+    struct writer body;
+    uint32_t count; /* items */
+    uint32_t level; /* frames begun in the turn of that time: later ones are larger */
+    uint64_t turn_ns;
+};
+
 struct wire_connection {
     struct wire_server *server;
     struct link all;
@@ -89,9 +112,11 @@ struct wire_connection {
     bool must_linger; /* the client may still be sending what we will not read */
     bool over;        /* over connections_max */
     bool room_begun;  /* between wire_frame_begin and wire_frame_end */
+    bool room_pushes; /* and it is for WIRE_PUSH */
     bool wants_room;  /* a subscription was refused room: wire_subscriptions_writable will run */
     uint8_t features;
     uint32_t call_count;
+    uint32_t held_count;                 /* of its GETs that are held back */
     struct link calls;                   /* struct wire_call.link, in flight */
     const struct collection *collection; /* that was asked for last */
     struct wire_input input;
@@ -104,6 +129,9 @@ struct wire_connection {
     /* Of subscribe.c. */
     struct link subscriptions;
     uint32_t subscription_count;
+    uint32_t invalidation_count; /* of them, those of invalidations */
+    struct wire_push push;
+    struct wire_pings *pings; /* NULL: none waits */
 };
 
 /*
@@ -117,6 +145,7 @@ struct wire_call {
         link; /* in the connection's calls; unlinked: of a gather, or the connection is gone */
     struct wire_server *server;
     struct wire_connection *connection;
+    struct wire_call *next_free;
     struct wire_gather *gather; /* it is one of many; NULL: it is a frame of its own */
     uint32_t place;             /* in the gather */
     uint32_t id;
@@ -132,13 +161,18 @@ struct wire_call {
     _Alignas(16) uint8_t arena[WIRE_CALL_ARENA_BYTES];
 };
 
-struct wire_held_read {
+/* A GET without options. */
+struct wire_read {
     struct wire_connection *connection;
     const struct collection *collection;
+    struct bytes key; /* the record's id */
     uint64_t hash;
     uint32_t id;
     uint8_t flags;
-    uint16_t key_size;
+};
+
+struct wire_held_read {
+    struct wire_read read;
     uint8_t key[ID_BYTES_MAX];
 };
 
@@ -150,7 +184,8 @@ struct wire_server {
     struct ring *ring;
     uint64_t now_ns;
     uint64_t wall_ms;
-    uint64_t pending; /* calls with the engine, also those whose connection is gone */
+    uint64_t room_retry_ns; /* a push waits for memory that others hold; 0: none */
+    uint64_t pending;       /* calls with the engine, also those whose connection is gone */
     uint32_t connection_count;
     uint32_t over_count;
     bool draining;
@@ -199,9 +234,13 @@ static inline void wire_touch(struct wire_connection *connection)
     }
 }
 void wire_connection_settle(struct wire_connection *connection); /* may free it */
-/* Cuts it: nothing more is sent. */
+/* Without the ring: nothing of it may be in flight; the descriptor is left. */
+void wire_connection_free(struct wire_connection *connection);
+wheel_look wire_connection_look;
+/* Cuts it: nothing more is sent, and from now on wire_frame_begin gives no room. It goes when it is
+ * settled, not before. */
 void wire_connection_abort(struct wire_connection *connection);
-/* Reads no more; closes when all answers are sent. */
+/* Reads no more, and its subscriptions end; closes when all answers are sent. */
 void wire_connection_end(struct wire_connection *connection);
 extern const struct socket_events wire_socket_events;
 
@@ -212,6 +251,10 @@ void wire_input_received(struct wire_connection *connection, const uint8_t *data
 void wire_input_resume(struct wire_connection *connection);
 void wire_input_drop(struct wire_connection *connection);
 bool wire_input_blocked(const struct wire_connection *connection);
+static inline size_t wire_input_size(const struct wire_connection *connection)
+{
+    return connection->input.end - connection->input.start;
+}
 
 /* ---- output.c ----
  *
@@ -245,6 +288,11 @@ void wire_answer(struct wire_connection *connection, const struct wire_head *hea
 void wire_answer_memory(struct wire_connection *connection, const struct wire_head *head,
                         struct bytes begin, struct bytes rest, void *memory);
 
+/* ---- metrics.c ---- */
+
+/* A frame goes out. */
+void wire_metrics_count(struct wire_statistics *statistics, const struct wire_head *head);
+
 /* ---- session.c ---- */
 
 void wire_frame_handle(struct wire_connection *connection, const struct wire_frame *frame);
@@ -253,6 +301,9 @@ void wire_answer_problem(struct wire_connection *connection, uint32_t id,
                          const struct problem *problem);
 void wire_answer_error(struct wire_connection *connection, uint32_t id, uint16_t status,
                        struct bytes detail);
+/* With the words of the status where detail is empty. */
+void wire_answer_status(struct wire_connection *connection, uint32_t id, enum status status,
+                        struct bytes detail);
 /* With oldest and newest, for POSITION_EXPIRED; either may be empty. */
 void wire_answer_expired(struct wire_connection *connection, uint32_t id, struct bytes detail,
                          struct bytes oldest, struct bytes newest);
@@ -269,6 +320,8 @@ void wire_answer_message(struct wire_connection *connection, const struct wire_h
 
 /* ---- call.c ---- */
 
+/* One that no connection has, for a gather; NULL: no memory. */
+struct wire_call *wire_call_make(struct wire_server *server);
 /* NULL: no memory; answered 503. user is zeroed. Counts against requests_max until it is
  * released. */
 struct wire_call *wire_call_acquire(struct wire_connection *connection,
@@ -278,15 +331,101 @@ void wire_call_release(struct wire_call *call);
 /* Memory that lives as long as the call, from its arena; NULL when that is used up. */
 uint8_t *wire_call_allocate(struct wire_call *call, size_t size);
 
-/* ---- data.c, list.c, gather.c ---- */
+/* ---- operation.c ---- */
+
+/* Why a request is refused. */
+struct wire_fault {
+    struct problem problem; /* its detail may be in text */
+    char text[PROBLEM_DETAIL_BYTES_MAX];
+};
+
+/* What the array of a data request says; views into it. data NULL: not said. */
+struct wire_operation {
+    uint8_t opcode;
+    bool json;
+    const struct collection *collection;
+    struct bytes id;
+    struct bytes document; /* MessagePack, or JSON text */
+    struct bytes minimum;
+    struct bytes if_match;
+    struct bytes if_none_match;
+    struct bytes key;
+    struct bytes cursor;
+    struct bytes index;
+    struct bytes value;
+    uint32_t limit; /* 0: not said */
+    bool fresh;
+    bool has_options;
+};
+
+/* Sets everything but opcode and json, which are given. last: the collection asked for before, or
+ * NULL. False: refused. */
+MUST_USE bool wire_operation_read(const struct wire_server *server, struct bytes body,
+                                  const struct collection *last, struct wire_operation *operation,
+                                  struct wire_fault *fault);
+/* Passes a value; its bytes, empty when none begins there. */
+struct bytes wire_value_take(struct reader *reader);
+/* The steps of that, for MGET and BATCH. */
+bool wire_array_take(struct reader *reader, uint32_t *count_out);
+bool wire_string_take(struct reader *reader, struct bytes *text_out);
+bool wire_collection_take(const struct wire_server *server, struct reader *reader,
+                          const struct collection *last, const struct collection **collection_out,
+                          struct wire_fault *fault);
+bool wire_id_take(struct reader *reader, struct bytes *id_out, struct wire_fault *fault);
+/* Passes count elements that nobody knows; false: what is there is not whole, or not the end. */
+bool wire_rest_pass(struct reader *reader, uint32_t count, struct wire_fault *fault);
+/* Each is false. */
+bool wire_fault_set(struct wire_fault *fault, uint16_t status, const char *detail);
+bool wire_fault_status(struct wire_fault *fault, enum status status);
+bool wire_fault_malformed(struct wire_fault *fault);
+/* "Product not found": the collection's singular and some words. */
+bool wire_fault_singular(struct wire_fault *fault, uint16_t status,
+                         const struct collection *collection, const char *words);
+
+/* ---- data.c ---- */
+
+/* Fills in the call's request from the operation; copies what must live, unless keep is false
+ * because it lives anyway. False: refused. */
+MUST_USE bool wire_request_set(struct wire_call *call, const struct wire_operation *operation,
+                               bool keep, struct wire_fault *fault);
+/* To the engine. done is called later. */
+void wire_call_submit(struct wire_call *call, void (*done)(struct request *request));
+/* A request that is its frame's only one: answered, now or later. */
+void wire_request_submit(struct wire_connection *connection, const struct wire_frame *frame,
+                         const struct wire_operation *operation);
+/* The answer of a request that is done: its code, and the array's bytes to out. When is_fault, there
+ * is no array, but a problem in fault, which may point into the call. */
+uint16_t wire_result_code(const struct wire_call *call, struct wire_fault *fault);
+bool wire_result_is_fault(const struct wire_call *call, uint16_t code);
+size_t wire_result_size_max(const struct wire_call *call);
+void wire_result_write(const struct wire_call *call, uint16_t code, struct writer *out);
+bool wire_right_check(const struct wire_server *server, uint8_t opcode, struct wire_fault *fault);
+
+/* [epoch, sequence, version, record]; the body is data NULL where there is none. */
+struct wire_state {
+    uint64_t epoch;
+    uint64_t sequence;
+    uint64_t version;
+};
+size_t wire_record_size_max(size_t body_size);
+void wire_record_write(const struct wire_state *state, struct bytes body, bool json,
+                       struct writer *out);
+
+/* ---- get.c ---- */
+
+/* A GET with options answered from the cache; false: it must go to the engine. */
+bool wire_call_cached(struct wire_call *call);
 
 void wire_get(struct wire_connection *connection, const struct wire_frame *frame);
 void wire_write(struct wire_connection *connection, const struct wire_frame *frame);
+/* Answers what is held back. */
+void wire_held_run(struct wire_server *server);
+
+/* ---- list.c, gather.c ---- */
+
 void wire_list(struct wire_connection *connection, const struct wire_frame *frame);
 void wire_mget(struct wire_connection *connection, const struct wire_frame *frame);
 void wire_batch(struct wire_connection *connection, const struct wire_frame *frame);
-/* Answers what is held back. */
-void wire_held_run(struct wire_server *server);
 
 /* ---- subscribe.c and its neighbours ---- */
 
