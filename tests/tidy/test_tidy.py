@@ -46,6 +46,15 @@ class IncludeTest(unittest.TestCase):
         ]:
             self.assertEqual(rules_of(path, f'#include "{header}"\n'), ["layer"], header)
 
+    def test_the_program_alone_may_include_the_command_line(self):
+        for path, header, expected in [
+            ("net/server/main.c", "bindings/cli/cli.h", []),
+            ("net/server/main.c", "bindings/cli/table.h", ["layer"]),
+            ("net/server/serve.c", "bindings/cli/cli.h", ["layer"]),
+            ("bindings/cli/cli.c", "net/server/serve.h", ["layer"]),
+        ]:
+            self.assertEqual(rules_of(path, f'#include "{header}"\n'), expected, (path, header))
+
     def test_an_include_that_does_not_start_at_the_root_is_found(self):
         for header in ["cache.h", "../cache/cache.h", "cache/cache.h"]:
             self.assertIn("include-root", rules_of("engine/cache/a.c", f'#include "{header}"\n'), header)

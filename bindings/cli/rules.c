@@ -1,0 +1,211 @@
+/* rules list, get, put, delete, dead-letters, redrive. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings/cli/cli_internal.h"
+#include "bindings/cli/rest.h"
+#include "protocol/base/assert.h"
+#include "protocol/document/document.h"
+#include "protocol/document/json.h"
+
+#define NAME_COLUMNS 24
+/* An event's id has letters, digits, - and _. */
+#define BODY_BYTES_MAX 1024
+
+typedef void row_printer(const struct cli *cli, struct bytes row);
+
+static struct bytes text_of(struct bytes object, struct bytes name)
+{
+    struct bytes value;
+    struct bytes text = BYTES_EMPTY;
+    if (document_find(object, name, &value)) {
+        (void)document_string(value, &text);
+    }
+    return text;
+}
+
+static uint64_t number_of(struct bytes object, struct bytes name)
+{
+    struct bytes value;
+    uint64_t number = 0;
+    if (document_find(object, name, &value)) {
+        (void)document_u64(value, &number);
+    }
+    return number;
+}
+
+/* A row of a list as one line of JSON; rows are as large as the answer at most. */
+static void row_json(struct bytes row)
+{
+    size_t capacity = 6 * row.size + DOCUMENT_NUMBER_TEXT_MAX;
+    uint8_t *memory = malloc(capacity);
+    struct writer json = writer_of(memory, memory == NULL ? 0 : capacity);
+    if (document_to_json(row, &json) == STATUS_OK) {
+        cli_json_print(stdout, writer_bytes(&json), false, false);
+    }
+    free(memory);
+}
+
+static void cell_print(struct bytes text, int columns)
+{
+    printf("%-*.*s  ", columns, (int)text.size, (const char *)text.data);
+}
+
+static void rule_row(const struct cli *cli, struct bytes row)
+{
+    struct bytes state = BYTES_EMPTY;
+    struct bytes target = BYTES_EMPTY;
+    if (cli->json) {
+        row_json(row);
+        return;
+    }
+    (void)document_find(row, BYTES_LITERAL("state"), &state);
+    (void)document_find(row, BYTES_LITERAL("target"), &target);
+    cell_print(text_of(row, BYTES_LITERAL("name")), NAME_COLUMNS);
+    cell_print(text_of(state, BYTES_LITERAL("status")), 8);
+    printf("%7llu  %9llu  %12llu  ",
+           (unsigned long long)number_of(state, BYTES_LITERAL("lag_events")),
+           (unsigned long long)number_of(state, BYTES_LITERAL("delivered")),
+           (unsigned long long)number_of(state, BYTES_LITERAL("dead_letters")));
+    struct bytes url = text_of(target, BYTES_LITERAL("url"));
+    printf("%.*s\n", (int)url.size, (const char *)url.data);
+}
+
+static void letter_row(const struct cli *cli, struct bytes row)
+{
+    if (cli->json) {
+        row_json(row);
+        return;
+    }
+    struct bytes reason = text_of(row, BYTES_LITERAL("reason"));
+    cell_print(text_of(row, BYTES_LITERAL("eventID")), NAME_COLUMNS);
+    cell_print(text_of(row, BYTES_LITERAL("given_up")), 24);
+    printf("%8llu  %.*s\n", (unsigned long long)number_of(row, BYTES_LITERAL("attempts")),
+           (int)reason.size, (const char *)reason.data);
+}
+
+/* All pages of a list, row by row. */
+static int list_print(const struct cli *cli, const char *path, const char *head, row_printer *print)
+{
+    struct rest rest;
+    char at[REST_URL_MAX];
+    int code = CLI_EXIT_FAILURE;
+    bool first = true;
+    if (!rest_open(&rest, cli)) {
+        return code;
+    }
+    snprintf(at, sizeof(at), "%s", path);
+    do {
+        uint8_t *memory = NULL;
+        struct bytes rows;
+        struct bytes row;
+        struct document_cursor cursor;
+        code =
+            rest_request(&rest, "GET", at, BYTES_EMPTY, cli->word_count > 0 ? cli->words[0] : NULL);
+        if (code == CLI_EXIT_CLEAN &&
+            (json_rendered_read(bytes_of(rest.answer, rest.size), &memory, &rows) != STATUS_OK ||
+             !document_cursor_open(rows, &cursor))) {
+            code = cli_fail_text(cli, rest.base, "the answer is no list; is this Freshet?");
+        }
+        while (code == CLI_EXIT_CLEAN && document_next_element(&cursor, &row)) {
+            fputs(first && !cli->json ? head : "", stdout);
+            first = false;
+            print(cli, row);
+        }
+        free(memory);
+        snprintf(at, sizeof(at), "%s", rest.next);
+    } while (code == CLI_EXIT_CLEAN && at[0] != '\0');
+    rest_close(&rest);
+    return code;
+}
+
+int cli_rules_list(struct cli *cli)
+{
+    return list_print(cli, "/rules",
+                      "NAME                      STATUS     BEHIND  DELIVERED  DEAD LETTERS  URL\n",
+                      rule_row);
+}
+
+int cli_rules_dead_letters(struct cli *cli)
+{
+    struct rest rest;
+    char path[REST_URL_MAX];
+    if (!rest_open(&rest, cli)) {
+        return CLI_EXIT_FAILURE;
+    }
+    rest_path(&rest, cli->words[0], "/dead-letters", path);
+    rest_close(&rest);
+    return list_print(cli, path,
+                      "EVENT                     GIVEN UP                  ATTEMPTS  REASON\n",
+                      letter_row);
+}
+
+/* One request about the rule that the first word names, and its answer printed as it came. */
+static int rule_request(struct cli *cli, const char *method, const char *suffix, struct bytes body,
+                        bool silent)
+{
+    struct rest rest;
+    char path[REST_URL_MAX];
+    ASSERT(cli->word_count > 0);
+    if (!rest_open(&rest, cli)) {
+        return CLI_EXIT_FAILURE;
+    }
+    rest_path(&rest, cli->words[0], suffix, path);
+    int code = rest_request(&rest, method, path, body, cli->words[0]);
+    if (code == CLI_EXIT_CLEAN && !silent) {
+        cli_json_print(stdout, bytes_of(rest.answer, rest.size), cli->out_terminal && !cli->json,
+                       cli->colour);
+    }
+    rest_close(&rest);
+    return code;
+}
+
+static int outcome_print(const struct cli *cli, int code, const char *outcome)
+{
+    if (code == CLI_EXIT_CLEAN && cli->json) {
+        fputs("{\"name\":", stdout);
+        cli_string_print(stdout, cli->words[0]);
+        printf(",\"outcome\":\"%s\"}\n", outcome);
+    } else if (code == CLI_EXIT_CLEAN && !cli->quiet) {
+        printf("%s  %s\n", cli->words[0], outcome);
+    }
+    return code;
+}
+
+int cli_rules_get(struct cli *cli)
+{
+    return rule_request(cli, "GET", "", BYTES_EMPTY, false);
+}
+
+int cli_rules_put(struct cli *cli)
+{
+    struct bytes rule;
+    char *memory;
+    if (cli_document(cli, 1, &memory, &rule) != STATUS_OK) {
+        return CLI_EXIT_FAILURE;
+    }
+    int code = rule_request(cli, "PUT", "", rule, !cli->json);
+    free(memory);
+    return cli->json ? code : outcome_print(cli, code, "put");
+}
+
+int cli_rules_delete(struct cli *cli)
+{
+    return outcome_print(cli, rule_request(cli, "DELETE", "", BYTES_EMPTY, true), "deleted");
+}
+
+int cli_rules_redrive(struct cli *cli)
+{
+    uint8_t memory[BODY_BYTES_MAX];
+    struct writer body = writer_of(memory, sizeof(memory));
+    writer_u8(&body, '{');
+    if (cli->word_count > 1) {
+        writer_text(&body, "\"eventID\":");
+        json_string_write(&body, bytes_of_text(cli->words[1]));
+    }
+    writer_u8(&body, '}');
+    if (body.failed) {
+        return cli_usage(cli->command, NULL, "the id of the event is too long");
+    }
+    return rule_request(cli, "POST", "/redrive", writer_bytes(&body), cli->quiet);
+}
