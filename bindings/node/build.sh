@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs what is missing and builds dist/ and the tests, if anything has changed; says nothing when nothing has.
+set -eu
+cd "$(dirname "$0")"
+mkdir -p build
+# Two runs at a time would build into each other.
+exec 9>build/lock
+flock 9
+
+if [ ! -d node_modules ] || ! cmp -s package-lock.json build/installed-lock.json; then
+    npm ci --silent --no-progress
+    cp package-lock.json build/installed-lock.json
+    rm -f build/built
+fi
+sources="src test tsconfig.json package.json ../../protocol/freshet.proto"
+if [ ! -f dist/index.js ] || [ ! -f build/built ] || [ -n "$(find $sources -newer build/built -type f -print -quit)" ]; then
+    touch build/building
+    npm run --silent build:test
+    mv build/building build/built
+fi

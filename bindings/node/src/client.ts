@@ -1,0 +1,403 @@
+/** The calls. */
+
+import { Consumers } from "./consumers.js";
+import { decodeControl, encodeControl } from "./core.js";
+import { decode, encode } from "./document.js";
+import type { Document } from "./document.js";
+import { Busy, Invalid, OutcomeUnknown, PositionExpired, ProtocolError } from "./errors.js";
+import type { FreshetError } from "./errors.js";
+import { Feed } from "./feed.js";
+import { Opcode } from "./frame.js";
+import { AckSchema, From, StatsSchema } from "./generated/freshet_pb.js";
+import { Link } from "./link.js";
+import type { Answer, Stream } from "./link.js";
+import { NearCache } from "./near.js";
+import type { Fill, NearStatistics } from "./near.js";
+import * as requests from "./requests.js";
+import type { Result, State } from "./requests.js";
+import { ASYNC_DISPOSE, Subscription } from "./subscription.js";
+import type { CallOptions, ConnectOptions, CreateOptions, DeleteOptions, Found } from "./types.js";
+import type { GetOptions, ListFilter, ListOptions, Operation, OperationResult, PatchOptions, PutOptions } from "./types.js";
+import type { ServerInfo, SubscribeOptions, Written } from "./types.js";
+
+const PORT_DEFAULT = 7400;
+const LEASE_MS_DEFAULT = 2_000;
+const LEASE_MS_LEAST = 200;
+const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
+const TIMEOUT_MS_DEFAULT = 30_000;
+const HEARTBEAT_MS = 5_000;
+const PROGRESS_MS_LEAST = 50;
+const MGET_MAX = 1000;
+const BATCH_MAX = 1000;
+const NEAR_RETRY_MS = 1_000;
+export const VERSION = "0.1.0";
+
+/**
+ * Connects to a server: `freshet://HOST[:PORT]`, port 7400 without one.
+ *
+ * Only the first connection is made here; when it fails, that is thrown. Later ones are made by themselves, as they are needed.
+ */
+export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Client> {
+  const client = new Client(url, options);
+  await client.open();
+  return client;
+}
+
+/** A connection to a server. Made by {@link connect}. */
+export class Client {
+  readonly #link: Link;
+  readonly #near: NearCache | null;
+  readonly #feeds = new Set<Feed>();
+  /** Named positions that the server keeps. */
+  readonly consumers: Consumers;
+
+  /** @internal */
+  constructor(url: string | URL, options: ConnectOptions) {
+    const nearBytes = options.nearCacheBytes ?? 0;
+    const leaseMs = options.nearCacheLeaseMs ?? LEASE_MS_DEFAULT;
+    if (!(nearBytes >= 0) || !(leaseMs >= LEASE_MS_LEAST)) {
+      throw new Invalid(`nearCacheBytes is at least 0 and nearCacheLeaseMs at least ${LEASE_MS_LEAST}`);
+    }
+    this.#near = nearBytes > 0 ? new NearCache(nearBytes, leaseMs) : null;
+    const program = options.clientName === undefined ? "" : ` ${options.clientName}`;
+    this.#link = new Link({
+      ...addressOf(url),
+      token: options.token ?? "",
+      features: [...(options.checked === true ? ["checked"] : []), ...(this.#near === null ? [] : ["invalidate"])],
+      client: `freshet-node/${VERSION}${program}`,
+      connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS_DEFAULT,
+      requestTimeoutMs: options.timeoutMs ?? TIMEOUT_MS_DEFAULT,
+      heartbeatMs: this.#near === null ? HEARTBEAT_MS : leaseMs / 4,
+      reconnects: options.reconnect ?? true,
+      ponged: (sentAtMs) => this.#near?.ponged(sentAtMs),
+    });
+    this.consumers = new Consumers(this.#link);
+    if (this.#near !== null) {
+      this.#link.attach(nearStream(this.#link, this.#near, Math.max(PROGRESS_MS_LEAST, Math.floor(leaseMs / 4))));
+    }
+  }
+
+  /** @internal */
+  open(): Promise<void> {
+    return this.#link.open();
+  }
+
+  /** What the server said of itself at the beginning of the newest connection. */
+  get server(): ServerInfo {
+    const welcome = this.#link.welcome;
+    const store = Buffer.from(welcome?.store ?? []).toString("hex");
+    return { server: welcome?.server ?? "", store, features: welcome?.features ?? [], position: welcome?.position ?? "" };
+  }
+
+  /** What the near cache has done; null without one. */
+  nearStatistics(): NearStatistics | null {
+    return this.#near?.statistics ?? null;
+  }
+
+  /** The record, or null when there is none. It is the caller's own: nobody else has the same object. */
+  async get<T extends object = Document>(collection: string, id: string, options: GetOptions = {}): Promise<T | null> {
+    return (await this.find<T>(collection, id, options))?.record ?? null;
+  }
+
+  /** The record with its version and etag, or null when there is none. */
+  async find<T extends object = Document>(collection: string, id: string, options: GetOptions = {}): Promise<Found<T> | null> {
+    const isPlain = options.fresh !== true && options.minPosition === undefined;
+    const key = NearCache.key(collection, id);
+    const cached = isPlain ? (this.#near?.get(key, performance.now()) ?? null) : null;
+    if (cached !== null) {
+      return requests.foundOf<T>(requests.stateOf(decode(cached)), true);
+    }
+    const body = encode(requests.getParts(collection, id, options));
+    const state = await this.#filling([key], (sent) => this.#link.request(Opcode.GET, body, { ...options, sent }), (answer) => [
+      requests.stateOf(decode(answer.body)),
+    ]);
+    return requests.foundOf<T>(state[0] as State, false);
+  }
+
+  /** Many records at once, in the order of their ids; null for each that is not there. */
+  async getMany<T extends object = Document>(collection: string, ids: readonly string[], options: CallOptions = {}): Promise<(T | null)[]> {
+    const records = new Array<T | null>(ids.length).fill(null);
+    let missing: number[] = [];
+    for (const [i, id] of ids.entries()) {
+      const cached = this.#near?.get(NearCache.key(collection, id), performance.now()) ?? null;
+      if (cached === null) {
+        missing.push(i);
+      } else {
+        records[i] = requests.stateOf(decode(cached)).record as T | null;
+      }
+    }
+    while (missing.length > 0) {
+      const asked = missing.slice(0, MGET_MAX);
+      const states = await this.#getPage(collection, asked.map((i) => ids[i] as string), options);
+      states.forEach((state, at) => (records[asked[at] as number] = state.record as T | null));
+      missing = missing.slice(states.length);
+    }
+    return records;
+  }
+
+  /** Makes a record under an id that the server makes. */
+  create(collection: string, document: object, options: CreateOptions = {}): Promise<Written> {
+    return this.#write(Opcode.CREATE, collection, null, requests.createParts.bind(null, collection, document, options), options);
+  }
+
+  /** Makes a record, or replaces it. */
+  put(collection: string, id: string, document: object, options: PutOptions = {}): Promise<Written> {
+    return this.#write(Opcode.PUT, collection, id, requests.putParts.bind(null, collection, id, document, options), options);
+  }
+
+  /** Changes members of a record by an RFC 7396 merge patch: null removes one. @throws NotFound when there is no record. */
+  patch(collection: string, id: string, patch: object, options: PatchOptions = {}): Promise<Written> {
+    return this.#write(Opcode.PATCH, collection, id, requests.patchParts.bind(null, collection, id, patch, options), options);
+  }
+
+  /** Deletes a record. @returns whether it was there. */
+  async delete(collection: string, id: string, options: DeleteOptions = {}): Promise<boolean> {
+    const parts = requests.deleteParts.bind(null, collection, id, options);
+    return (await this.#write(Opcode.DELETE, collection, id, parts, options)).changed;
+  }
+
+  /**
+   * The records of a collection in the order of their ids, all, or those with a value in a declared index field. Pages are
+   * fetched as they are needed; writes in between are seen or not, no record comes twice.
+   */
+  async *list<T extends object = Document>(
+    collection: string,
+    filter: ListFilter = {},
+    options: ListOptions = {},
+  ): AsyncGenerator<T, void, undefined> {
+    let cursor: unknown = null;
+    do {
+      const { body } = await this.#link.request(Opcode.LIST, requests.listBody(collection, filter, options, cursor), options);
+      const [next, records] = requests.arrayOf(body, 2);
+      yield* requests.checkArray(records, 0) as T[];
+      cursor = next;
+    } while (cursor !== null);
+  }
+
+  /**
+   * Many operations in one round trip, at most 1000. Each stands for itself: it is no transaction. The results are in the order
+   * of the operations, as of `Promise.allSettled`.
+   */
+  async batch<const O extends readonly Operation[]>(
+    operations: O,
+    options: CallOptions = {},
+  ): Promise<{ -readonly [I in keyof O]: PromiseSettledResult<OperationResult<O[I]>> }> {
+    if (operations.length > BATCH_MAX) {
+      throw new Invalid(`a batch has at most ${BATCH_MAX} operations, not ${operations.length}`);
+    }
+    const body = encode(operations.map(requests.operationParts));
+    const isWrite = operations.some((operation) => operation.op !== "get");
+    let results: unknown[];
+    try {
+      const answer = await this.#link.request(Opcode.BATCH, body, { ...options, isWrite });
+      results = requests.arrayOf(answer.body, operations.length);
+    } catch (error) {
+      operations.forEach((operation) => this.#forgetUnknown(error, operation.collection, "id" in operation ? operation.id : null));
+      throw error;
+    }
+    return operations.map((operation, i) => this.#settled(operation, results[i])) as never;
+  }
+
+  /**
+   * Changes as they happen.
+   *
+   * @example
+   * for await (const change of db.subscribe({ collection: "products", pattern: { changed: ["price"] } })) {
+   *   console.log(change.id, change.newImage);
+   * }
+   */
+  subscribe<T extends object = Document>(options: SubscribeOptions = {}): Subscription<T> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const feed = new Feed(this.#link, options);
+    const abort = (): void => feed.end(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#feeds.add(feed);
+    feed.over = () => {
+      signal?.removeEventListener("abort", abort);
+      this.#feeds.delete(feed);
+    };
+    this.#link.attach(feed);
+    return new Subscription<T>(feed, (consumer, position, member) => this.ack(consumer, position, { member }));
+  }
+
+  /** All changes up to the position are done with, by the consumer, or by this member of it. */
+  async ack(consumer: string, position: string, options: CallOptions & { member?: string } = {}): Promise<void> {
+    if (consumer === "") {
+      throw new Invalid("only a named consumer acknowledges");
+    }
+    const body = encodeControl(AckSchema, { consumer, position, member: options.member ?? "" });
+    await this.#link.request(Opcode.ACK, body, options);
+    for (const feed of this.#feeds) {
+      if (feed.consumer === consumer) {
+        feed.acknowledged(position);
+      }
+    }
+  }
+
+  /** A choice of the server's metrics, under their names in /metrics. */
+  async stats(options: CallOptions = {}): Promise<Map<string, number>> {
+    const { body } = await this.#link.request(Opcode.STATS, undefined, options);
+    return new Map(decodeControl(StatsSchema, body).metrics.map(({ name, value }) => [name, value]));
+  }
+
+  /** A round trip to the server. @returns how long it took, in milliseconds. */
+  async ping(options: CallOptions = {}): Promise<number> {
+    const startMs = performance.now();
+    await this.#link.request(Opcode.PING, undefined, options);
+    return performance.now() - startMs;
+  }
+
+  /** Ends the subscriptions, waits for what is in flight, and closes the connection. */
+  async close(): Promise<void> {
+    for (const feed of [...this.#feeds]) {
+      feed.end();
+    }
+    await this.#link.close();
+  }
+
+  /** Closes, for `await using`. */
+  [ASYNC_DISPOSE](): Promise<void> {
+    return this.close();
+  }
+
+  async #getPage(collection: string, ids: string[], options: CallOptions): Promise<State[]> {
+    const body = encode([collection, ids]);
+    const keys = ids.map((id) => NearCache.key(collection, id));
+    return this.#filling(keys, (sent) => this.#link.request(Opcode.MGET, body, { ...options, sent }), (answer) => {
+      const states = requests.arrayOf(answer.body, 1).map(requests.stateOf);
+      if (states.length > ids.length) {
+        throw new ProtocolError("the server answered more records than it was asked for");
+      }
+      return states;
+    });
+  }
+
+  /* A read whose answer is kept in the near cache, if nothing has happened to its keys since it was sent. */
+  async #filling(keys: string[], ask: (sent: () => void) => Promise<Answer>, read: (answer: Answer) => State[]): Promise<State[]> {
+    const near = this.#near;
+    if (near === null) {
+      return read(await ask(() => undefined));
+    }
+    let fills: (Fill | null)[] = [];
+    const end = (): void => {
+      fills.forEach((fill) => fill !== null && near.end(fill));
+      fills = [];
+    };
+    try {
+      const answer = await ask(() => {
+        end();
+        fills = keys.map((key) => near.begin(key));
+      });
+      const states = read(answer);
+      states.forEach((state, i) => {
+        const fill = fills[i] ?? null;
+        if (fill !== null) {
+          const { epoch, sequence, version, record } = state;
+          const isWhole = states.length === 1 && keys.length === 1;
+          const body = isWhole ? new Uint8Array(answer.body) : encode([epoch, sequence, version, record]);
+          near.fill(fill, epoch, sequence, body);
+        }
+      });
+      return states;
+    } finally {
+      end();
+    }
+  }
+
+  async #write(
+    opcode: number,
+    collection: string,
+    id: string | null,
+    parts: () => unknown[],
+    options: CallOptions,
+  ): Promise<Written> {
+    try {
+      const body = encode(parts());
+      const answer = await this.#link.request(opcode, body, { timeoutMs: options.timeoutMs, isWrite: true });
+      return requests.writtenOf(this.#outdated(collection, requests.resultOf(answer.code, decode(answer.body))));
+    } catch (error) {
+      this.#forgetUnknown(error, collection, id);
+      throw error;
+    }
+  }
+
+  /* Before the writer hears of it, so that his own next read sees it. */
+  #outdated(collection: string, result: Result): Result {
+    this.#near?.outdate(NearCache.key(collection, result.id), result.epoch, result.sequence);
+    return result;
+  }
+
+  #forgetUnknown(error: unknown, collection: string, id: string | null): void {
+    if ((error instanceof OutcomeUnknown || error instanceof ProtocolError) && id !== null) {
+      this.#near?.forget(NearCache.key(collection, id));
+    }
+  }
+
+  #settled(operation: Operation, result: unknown): PromiseSettledResult<Document | Written | null> {
+    const [code, answer] = requests.checkArray(result, 2);
+    if (typeof code !== "number") {
+      throw new ProtocolError("a result of a batch has no code");
+    }
+    const isAbsent = operation.op === "get" && code === 404 && requests.checkArray(answer, 3).length >= 4;
+    if (code >= 400 && !isAbsent) {
+      const reason = requests.batchErrorOf(code, answer);
+      this.#forgetUnknown(reason, operation.collection, "id" in operation ? operation.id : null);
+      return { status: "rejected", reason };
+    }
+    if (operation.op === "get") {
+      return { status: "fulfilled", value: requests.stateOf(answer).record };
+    }
+    const result_ = this.#outdated(operation.collection, requests.resultOf(code, answer));
+    return { status: "fulfilled", value: requests.writtenOf(result_) };
+  }
+}
+
+/* Keeps the near cache told. When its position is gone it begins anew, empty; without the server's help it stays unused. */
+function nearStream(link: Link, near: NearCache, progressMs: number): Stream {
+  const stream: Stream = {
+    request: () => {
+      const { position } = near;
+      return { invalidate: true, progressMs, from: position === "" ? From.LATEST : From.POSITION, position };
+    },
+    subscribed: (position) => {
+      near.subscribed(position, performance.now());
+      link.ping();
+    },
+    changes: () => undefined,
+    invalidate: (position, isLive, keys) => near.invalidated(position, isLive, keys),
+    ended: (error: FreshetError) => {
+      near.disconnected();
+      if (error instanceof Busy) {
+        setTimeout(() => link.attach(stream), error.retryAfterMs || NEAR_RETRY_MS).unref();
+        return;
+      }
+      near.clear();
+      if (error instanceof PositionExpired) {
+        link.attach(stream);
+      }
+    },
+    moved: () => undefined,
+    disconnected: (error) => {
+      near.disconnected();
+      if (error instanceof ProtocolError) {
+        near.clear();
+        link.attach(stream);
+      }
+    },
+  };
+  return stream;
+}
+
+function addressOf(text: string | URL): { host: string; port: number } {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (error) {
+    throw new Invalid(`this is no URL: ${String(text)}`, { cause: error });
+  }
+  if (url.protocol !== "freshet:" || url.hostname === "") {
+    throw new Invalid(`the URL is freshet://HOST[:PORT], not ${String(text)}`);
+  }
+  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? PORT_DEFAULT : Number(url.port) };
+}
