@@ -16,6 +16,7 @@ struct loop {
     struct waker waker;
     struct ring *ring;
     struct http_server *http;
+    struct wire_server *wire; /* NULL: it is not served */
     struct rest *rest;
     struct engine_thread *engine_thread;
     struct stream *stream;
@@ -67,6 +68,23 @@ static enum status following_create(struct loop *loop)
     return status;
 }
 
+static enum status wire_create(struct loop *loop)
+{
+    struct wire_options options = loop->options.wire;
+    if (loop->options.wire_fd < 0) {
+        return STATUS_OK;
+    }
+    options.engine = loop->options.engine;
+    options.engine_thread = loop->engine_thread;
+    options.thread_index = loop->options.index;
+    options.stream = loop->stream;
+    options.consumers = loop->consumers;
+    options.metrics_text = rest_metrics_text;
+    options.metrics_context = loop->rest;
+    enum status status = wire_server_create(&options, loop->ring, &loop->wire);
+    return status == STATUS_OK ? wire_server_accept(loop->wire, loop->options.wire_fd) : status;
+}
+
 static enum status serving_create(struct loop *loop)
 {
     struct rest_options rest = loop->options.rest;
@@ -92,7 +110,7 @@ static enum status serving_create(struct loop *loop)
     if (status == STATUS_OK && loop->options.listening_fd >= 0) {
         status = http_server_accept(loop->http, loop->options.listening_fd);
     }
-    return status;
+    return status == STATUS_OK ? wire_create(loop) : status;
 }
 
 enum status loop_create(const struct loop_options *options, struct loop **out)
@@ -135,6 +153,9 @@ static void command_follow(struct loop *loop)
     loop->followed = command;
     if (loop->http != NULL && (command == LOOP_DRAIN || command == LOOP_FORCE)) {
         http_server_drain(loop->http, command == LOOP_FORCE);
+        if (loop->wire != NULL) {
+            wire_server_drain(loop->wire, command == LOOP_FORCE);
+        }
     }
 }
 
@@ -146,6 +167,10 @@ static void change_follow(struct loop *loop)
     struct loop_change *change = atomic_exchange(&loop->change, NULL);
     if (change != NULL && loop->http != NULL) {
         http_server_timeouts_set(loop->http, &change->timeouts);
+        if (loop->wire != NULL) {
+            wire_server_timeouts_set(loop->wire, change->timeouts.head_ns,
+                                     change->timeouts.send_ns);
+        }
         rest_access_log_set(loop->rest, change->access_log);
         enum status status = rest_headers_set(loop->rest, bytes_of_text(change->cors_origin),
                                               bytes_of_text(change->cache_control),
@@ -162,6 +187,7 @@ static void drained_note(struct loop *loop)
     }
     bool drained = loop->http == NULL ||
                    (http_server_drained(loop->http) && http_server_unanswered(loop->http) == 0 &&
+                    (loop->wire == NULL || wire_server_drained(loop->wire)) &&
                     consumers_idle(loop->consumers) && stream_idle(loop->stream) &&
                     engine_thread_pending(loop->engine_thread) == 0);
     atomic_store(&loop->drained, drained);
@@ -213,6 +239,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static uint64_t answers_send(struct loop *loop, uint64_t pending)
 {
     uint64_t deadline = http_server_step(loop->http);
+    if (loop->wire != NULL) {
+        deadline = earlier(deadline, wire_server_step(loop->wire));
+    }
     rest_turn_end(loop->rest);
     return engine_thread_pending(loop->engine_thread) > pending ? 0 : deadline;
 }
@@ -239,9 +268,15 @@ static uint64_t loop_turn(struct loop *loop)
         http_server_begin(loop->http, now_ns);
         rest_turn(loop->rest, now_ns, wall_ms);
     }
+    if (loop->wire != NULL) {
+        wire_server_begin(loop->wire, now_ns, wall_ms);
+    }
     ring_dispatch(loop->ring);
     if (loop->http != NULL) {
         rest_dispatched(loop->rest);
+    }
+    if (loop->wire != NULL) {
+        wire_server_dispatched(loop->wire);
     }
     command_follow(loop);
     change_follow(loop);
@@ -370,6 +405,11 @@ const struct stream_statistics *loop_stream_statistics(const struct loop *loop)
     return loop->stream == NULL ? NULL : stream_statistics(loop->stream);
 }
 
+const struct wire_statistics *loop_wire_statistics(const struct loop *loop)
+{
+    return loop->wire == NULL ? NULL : wire_server_statistics(loop->wire);
+}
+
 void loop_join(struct loop *loop)
 {
     if (loop->started) {
@@ -385,6 +425,7 @@ void loop_destroy(struct loop **loop_at)
         return;
     }
     ASSERT(!loop->started);
+    wire_server_destroy(&loop->wire);
     http_server_destroy(&loop->http);
     rest_destroy(&loop->rest);
     consumers_destroy(&loop->consumers);

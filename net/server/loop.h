@@ -22,6 +22,7 @@
 #include "net/http/http.h"
 #include "net/rest/rest.h"
 #include "net/ring/ring.h"
+#include "net/wire/wire.h"
 
 #define LOOP_BUFFER_COUNT 1024
 #define LOOP_BUFFER_BYTES 4096
@@ -40,8 +41,10 @@ struct loop_options {
     /* Made by the caller, because the journal's disk needs it first; the loop's from here on. */
     struct ring *ring;
     int listening_fd;          /* -1: none */
+    int wire_fd;               /* of the binary protocol; -1: it is not served */
     struct http_options http;  /* handle, refuse, finished and context are filled in by the loop */
     struct rest_options rest;  /* engine, engine_thread, thread_index, stream, consumers likewise */
+    struct wire_options wire;  /* likewise, and metrics_text */
     struct executor *executor; /* for older changes */
     uint32_t subscriptions_max;       /* of this thread */
     struct consumers **all_consumers; /* by thread; the loop puts its own in */
@@ -72,6 +75,7 @@ bool loop_is_drained(const struct loop *loop);
 bool loop_has_failed(const struct loop *loop);
 /* Any thread; NULL: it serves nobody. */
 const struct stream_statistics *loop_stream_statistics(const struct loop *loop);
+const struct wire_statistics *loop_wire_statistics(const struct loop *loop);
 void loop_join(struct loop *loop);
 void loop_destroy(struct loop **loop); /* joined; accepts NULL */
 

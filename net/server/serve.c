@@ -82,7 +82,12 @@ _Noreturn void serve_end_at_once(struct server *server, const char *why)
 static void ready_print(const struct server *server)
 {
     char http[LISTEN_ADDRESS_BYTES_MAX];
+    char wire[LISTEN_ADDRESS_BYTES_MAX] = "";
+    bool has_wire = server->wire_sockets[0] >= 0;
     listen_format(&server->address, http);
+    if (has_wire) {
+        listen_format(&server->wire_address, wire);
+    }
     const struct journal *journal = server->storage.journal;
     const struct position position = {
         .store_id = journal->store_id,
@@ -93,9 +98,10 @@ static void ready_print(const struct server *server)
     struct writer writer = writer_of(text, sizeof(text));
     position_write(&position, &writer);
     ASSERT(!writer.failed);
-    printf(
-        "{\"event\":\"ready\",\"http\":\"%s\",\"pid\":%ld,\"threads\":%u,\"position\":\"%.*s\"}\n",
-        http, (long)getpid(), server->thread_count, (int)writer.size, (const char *)text);
+    printf("{\"event\":\"ready\",\"http\":\"%s\",%s%s%s\"pid\":%ld,\"threads\":%u,"
+           "\"position\":\"%.*s\"}\n",
+           http, has_wire ? "\"wire\":\"" : "", wire, has_wire ? "\"," : "", (long)getpid(),
+           server->thread_count, (int)writer.size, (const char *)text);
     fflush(stdout);
 }
 
@@ -287,6 +293,7 @@ int command_serve(int count, char *const *words)
     server->arguments = words;
     server->folder.lock = -1;
     memset(server->sockets, -1, sizeof(server->sockets));
+    memset(server->wire_sockets, -1, sizeof(server->wire_sockets));
     int code = serve(server);
     free(server);
     return code;

@@ -49,7 +49,9 @@ struct server {
     struct ring *rings[LOOPS_MAX];
     struct loop *loops[LOOPS_MAX];
     int sockets[THREAD_COUNT_MAX];
+    int wire_sockets[THREAD_COUNT_MAX]; /* -1: the binary protocol is not served */
     struct listen_address address;
+    struct listen_address wire_address;
     uint32_t thread_count; /* that serve */
     uint32_t loop_count;   /* with the journal's own, when there is one */
     int signals;           /* a descriptor */

@@ -71,6 +71,37 @@ static enum status rings_create(struct server *server, struct settings_problem *
     return STATUS_OK;
 }
 
+/*
+ * The binary protocol is served unless it is turned off. Where nobody asked for its port, one that
+ * is taken is no reason not to start: on a machine with a server already a second one needs only
+ * --http.
+ */
+static enum status wire_open(struct server *server, struct settings_problem *problem)
+{
+    const char *text = server->settings.wire.text;
+    if (strcmp(text, SETTING_OFF) == 0) {
+        return STATUS_OK;
+    }
+    struct ring_failure failure = {.text = ""};
+    enum status status = listen_parse(text, &server->wire_address, &failure);
+    if (status == STATUS_OK) {
+        status = listen_open(&server->wire_address, server->thread_count, server->wire_sockets,
+                             &failure);
+    }
+    if (status == STATUS_OK) {
+        return STATUS_OK;
+    }
+    memset(server->wire_sockets, -1, sizeof(server->wire_sockets));
+    if (status == STATUS_CONFLICT && !setting_is_said(&server->settings, SETTING_OF(wire))) {
+        log_say(server->log, LOG_WARNING,
+                "the binary protocol is not served: its port is taken; choose another with --wire",
+                LOG_TEXT("address", text));
+        return STATUS_OK;
+    }
+    settings_problem_set(problem, "wire %s: %s", text, failure.text);
+    return status;
+}
+
 static enum status sockets_open(struct server *server, struct settings_problem *problem)
 {
     struct ring_failure failure = {.text = ""};
@@ -80,8 +111,9 @@ static enum status sockets_open(struct server *server, struct settings_problem *
     }
     if (status != STATUS_OK) {
         settings_problem_set(problem, "http %s: %s", server->settings.http.text, failure.text);
+        return status;
     }
-    return status;
+    return wire_open(server, problem);
 }
 
 static enum status storage_begin(struct server *server, struct settings_problem *problem)
@@ -191,6 +223,15 @@ static void probe_metrics(void *context, struct writer *text_out)
         ASSERT(streams[i] != NULL);
     }
     probe_streams_write(streams, server->thread_count, text_out);
+    const struct wire_statistics *wires[THREAD_COUNT_MAX];
+    uint32_t wire_count = 0;
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        wires[wire_count] = loop_wire_statistics(server->loops[i]);
+        wire_count += wires[wire_count] != NULL ? 1 : 0;
+    }
+    if (wire_count > 0) {
+        wire_metrics_write(wires, wire_count, text_out);
+    }
     webhooks_metrics(worker_webhooks(server->worker), clock_wall_ms(), text_out);
 }
 
@@ -199,13 +240,29 @@ static void probe_log(void *context, struct bytes lines)
     log_lines(((struct server *)context)->log, lines);
 }
 
+/* Of one thread and one protocol. */
+static uint32_t connections_max_of(const struct server *server)
+{
+    uint64_t all = server->settings.connections_max;
+    return (uint32_t)((all + server->thread_count - 1) / server->thread_count);
+}
+
+static struct wire_options wire_options_of(const struct server *server)
+{
+    return (struct wire_options){
+        .collections = server->config.collections,
+        .collection_count = server->config.collection_count,
+        .connections_max = connections_max_of(server),
+        .hello_timeout_ns = server->settings.head_timeout,
+        .send_timeout_ns = server->settings.send_timeout,
+    };
+}
+
 static struct http_options http_options_of(const struct server *server)
 {
     const struct settings *settings = &server->settings;
-    uint64_t connections =
-        (settings->connections_max + server->thread_count - 1) / server->thread_count;
     return (struct http_options){
-        .connections_max = (uint32_t)connections,
+        .connections_max = connections_max_of(server),
         .pipelined_max = PIPELINED_MAX,
         .head_bytes_max = (uint32_t)settings->head_bytes_max,
         .body_bytes_max = DOCUMENT_JSON_BYTES_MAX,
@@ -278,7 +335,9 @@ static enum status loops_create(struct server *server, struct settings_problem *
             .writes_journal = i == server->loop_count - 1,
             .ring = server->rings[i],
             .listening_fd = i < server->thread_count ? server->sockets[i] : -1,
+            .wire_fd = i < server->thread_count ? server->wire_sockets[i] : -1,
             .http = http_options_of(server),
+            .wire = wire_options_of(server),
             .rest = rest_options_of(server),
             .executor = store_pool_executor(server->pool),
             .subscriptions_max = subscriptions_max_of(server),
@@ -374,6 +433,9 @@ void server_close(struct server *server)
     for (uint32_t i = 0; i < server->thread_count; i++) {
         if (server->sockets[i] >= 0) {
             (void)close(server->sockets[i]);
+        }
+        if (server->wire_sockets[i] >= 0) {
+            (void)close(server->wire_sockets[i]);
         }
     }
     metrics_destroy(&server->metrics);

@@ -52,6 +52,9 @@ static void sockets_refuse(const struct server *server)
 {
     for (uint32_t i = 0; i < server->thread_count; i++) {
         (void)shutdown(server->sockets[i], SHUT_RDWR);
+        if (server->wire_sockets[i] >= 0) {
+            (void)shutdown(server->wire_sockets[i], SHUT_RDWR);
+        }
     }
 }
 

@@ -181,11 +181,12 @@ static bool text_read(const char *text, uint64_t most, struct setting_text *out)
     return true;
 }
 
-static bool address_read(const char *text, struct setting_text *out)
+static bool address_read(const char *text, bool may_be_off, struct setting_text *out)
 {
     struct listen_address address;
     struct ring_failure failure;
-    return listen_parse(text, &address, &failure) == STATUS_OK &&
+    bool off = may_be_off && strcmp(text, SETTING_OFF) == 0;
+    return (off || listen_parse(text, &address, &failure) == STATUS_OK) &&
            text_read(text, sizeof(out->text) - 1, out);
 }
 
@@ -195,7 +196,7 @@ static bool value_read(const struct setting *setting, const char *text, void *ou
     case SETTING_TEXT:
         return text_read(text, setting->most, out);
     case SETTING_ADDRESS:
-        return address_read(text, out);
+        return address_read(text, setting->most == 1, out);
     case SETTING_COUNT:
         return settings_count_read(text, out);
     case SETTING_SIZE:
@@ -260,7 +261,24 @@ enum status settings_set(struct settings *settings, const struct setting *settin
     } else {
         memcpy(at, &value.number, sizeof(value.number));
     }
+    settings->said[setting - table] = true;
     return STATUS_OK;
+}
+
+const struct setting *settings_of_offset(size_t offset)
+{
+    for (size_t i = 0; i < SETTING_COUNT_ALL; i++) {
+        if (table[i].offset == offset) {
+            return &table[i];
+        }
+    }
+    UNREACHABLE();
+}
+
+bool setting_is_said(const struct settings *settings, const struct setting *setting)
+{
+    ASSERT(setting >= table && setting < table + SETTING_COUNT_ALL);
+    return settings->said[setting - table];
 }
 
 void settings_defaults(struct settings *out)
@@ -272,6 +290,7 @@ void settings_defaults(struct settings *out)
             settings_set(out, &table[i], table[i].default_text, "default", &problem);
         ASSERT(status == STATUS_OK);
     }
+    memset(out->said, 0, sizeof(out->said));
 }
 
 bool setting_equal(const struct setting *setting, const struct settings *a,

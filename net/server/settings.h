@@ -25,9 +25,10 @@
 #define SETTING_TEXT_BYTES_MAX                                                                     \
     512 /* with its NUL; REST_CORS_ORIGIN_BYTES_MAX and its like are not less */
 #define SETTING_NAME_BYTES_MAX 64
+#define SETTING_OFF            "off"
 
 /* SIZE is in bytes, DURATION in nanoseconds, CHOICE the place of the word in `argument`, BOOLEAN 0
- * or 1. */
+ * or 1. An ADDRESS whose most is 1 may also be SETTING_OFF. */
 enum setting_kind {
     SETTING_TEXT,
     SETTING_ADDRESS,
@@ -56,8 +57,8 @@ enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
       "folder of journal and records; made when it is not there")                                  \
     X(TOP, http, "http", ADDRESS, "127.0.0.1:8080", 0, 0, START, "ADDR:PORT",                      \
       "where HTTP is served; port 0 takes a free one")                                             \
-    X(TOP, wire, "wire", ADDRESS, "127.0.0.1:7400", 0, 0, START, "ADDR:PORT",                      \
-      "the binary protocol; accepted, not served by this version")                                 \
+    X(TOP, wire, "wire", ADDRESS, "127.0.0.1:7400", 0, 1, START, "ADDR:PORT|off",                  \
+      "where the binary protocol is served")                                                       \
     X(TOP, s3, "s3", ADDRESS, "127.0.0.1:9000", 0, 0, START, "ADDR:PORT",                          \
       "the S3 gateway; accepted, not served by this version")                                      \
     X(TOP, threads, "threads", COUNT, "0", 0, THREAD_COUNT_MAX, START, "N",                        \
@@ -136,11 +137,16 @@ struct setting_text {
 #define SETTING_TYPE_CHOICE   uint64_t
 #define SETTING_TYPE_BOOLEAN  uint64_t
 
+#define SETTING_ONE(...) +1
+enum { SETTING_COUNT_ALL = 0 SETTINGS_TABLE(SETTING_ONE) };
+#undef SETTING_ONE
+
 /* Sizes in bytes, durations in nanoseconds. */
 struct settings {
 #define SETTING_MEMBER(place, member, name, kind, ...) SETTING_TYPE_##kind member;
     SETTINGS_TABLE(SETTING_MEMBER)
 #undef SETTING_MEMBER
+    bool said[SETTING_COUNT_ALL]; /* by the file, the environment or a flag; else the default */
 };
 
 struct setting {
@@ -163,12 +169,14 @@ struct settings_problem {
 void settings_problem_set(struct settings_problem *problem, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-#define SETTING_ONE(...) +1
-enum { SETTING_COUNT_ALL = 0 SETTINGS_TABLE(SETTING_ONE) };
-#undef SETTING_ONE
-
 /* In the order of the table. */
 const struct setting *settings_at(size_t index);
+
+/* The setting whose place in struct settings that is. */
+const struct setting *settings_of_offset(size_t offset);
+#define SETTING_OF(member) settings_of_offset(offsetof(struct settings, member))
+/* Whether it has another value than its default's, or was at least said to be that. */
+bool setting_is_said(const struct settings *settings, const struct setting *setting);
 
 void settings_defaults(struct settings *out);
 /* INVALID, with problem_out naming `where`, the text and what would be right. */
