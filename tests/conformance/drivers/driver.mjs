@@ -8,6 +8,8 @@ const TIMED = new Set(["get", "put", "patch", "create", "delete"]);
 const NUMBERS_AND_STRINGS = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g;
 const NUMBER = "\u0001number";
 
+class Unsupported extends Error {}
+
 // ---- JSON, digit for digit ----
 
 /** JSON text as the binding's values: its numbers go through NumberText, which keeps their digits. */
@@ -35,17 +37,23 @@ const textOrNull = (value) => (value === null || value === undefined ? null : du
 
 const written = ({ id, version, etag, position, created, changed }) => ({ id, version, etag, position, created, changed });
 
-const consumerShown = (info) =>
-  info === null
-    ? { name: null }
-    : {
-        name: info.name,
-        collection: info.collection,
-        pattern: info.pattern === null ? null : JSON.stringify(info.pattern),
-        position: info.position,
-        group: info.group,
-        lag_events: Number(info.lagEvents),
-      };
+const consumerShown = (info) => ({
+  name: info.name,
+  collection: info.collection,
+  pattern: info.pattern === null ? null : JSON.stringify(info.pattern),
+  position: info.position,
+  group: info.group,
+  lag_events: Number(info.lagEvents),
+});
+
+/** What the call gives, or `otherwise` when there is no such thing. */
+const unlessMissing = (call, otherwise) =>
+  call.catch((error) => {
+    if (error instanceof freshet.NotFound) {
+      return otherwise;
+    }
+    throw error;
+  });
 
 const changeShown = (change) => ({
   event: change.eventName,
@@ -78,7 +86,6 @@ function errorShown(error) {
 /** The options without those that are not given. */
 const given = (options) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-const deleted = (result) => ({ existed: typeof result === "boolean" ? result : result.changed });
 
 // ---- operations ----
 
@@ -91,14 +98,14 @@ function operation({ kind, collection, id, document, patch, if_match, if_absent,
   return given({ op: kind, collection, id, document: document && parse(document), patch: patch && parse(patch), options });
 }
 
-function resultShown({ kind }, result) {
-  if (result instanceof Error) {
-    return { error: errorShown(result) };
+function resultShown({ kind }, { status, value, reason }) {
+  if (status === "rejected") {
+    return { error: errorShown(reason) };
   }
   if (kind === "get") {
-    return { ok: { record: textOrNull(result) } };
+    return { ok: { record: textOrNull(value) } };
   }
-  return { ok: kind === "delete" ? deleted(result) : written(result) };
+  return { ok: kind === "delete" ? { existed: value.changed } : written(value) };
 }
 
 /** The next change within the time; undefined: none came. The one that is waited for stays for the next call. */
@@ -121,13 +128,15 @@ async function nextChange(subscription, timeoutMs) {
 
 const OPERATIONS = {
   async connect({ db, url, near_cache_bytes, lease_ms, timeout_ms, connect_timeout_ms, checked, no_reconnect, token }) {
+    if (no_reconnect) {
+      throw new Unsupported("a client that does not connect again");
+    }
     await clients.get(db)?.close();
     const options = given({
       nearCacheBytes: near_cache_bytes,
       nearCacheLeaseMs: lease_ms,
       timeoutMs: timeout_ms,
       connectTimeoutMs: connect_timeout_ms,
-      reconnect: no_reconnect === undefined ? undefined : !no_reconnect,
       checked,
       token,
     });
@@ -145,7 +154,7 @@ const OPERATIONS = {
   patch: async ({ client, collection, id, patch, if_match }) =>
     written(await client.patch(collection, id, patch, given({ ifMatch: if_match }))),
   delete: async ({ client, collection, id, if_match }) =>
-    deleted(await client.delete(collection, id, given({ ifMatch: if_match }))),
+    ({ existed: await client.delete(collection, id, given({ ifMatch: if_match })) }),
   async get({ client, collection, id, fresh, minimum_position }) {
     const start = process.hrtime.bigint();
     const found = await client.find(collection, id, given({ fresh, minPosition: minimum_position }));
@@ -169,7 +178,8 @@ const OPERATIONS = {
   },
   async subscribe({ client, name, collection, pattern, start, view, enter_leave, credit, consumer, member }) {
     const options = given({ collection, pattern, start, view, enterLeave: enter_leave, credit, consumer, member });
-    const subscription = await client.subscribe(options);
+    const subscription = client.subscribe(options);
+    await subscription.ready;
     subscriptions.set(name, { subscription, iterator: subscription[Symbol.asyncIterator](), pending: undefined });
     return {};
   },
@@ -195,14 +205,15 @@ const OPERATIONS = {
     return {};
   },
   async unsubscribe({ name }) {
-    await subscriptions.get(name).subscription.close();
+    subscriptions.get(name).subscription.close();
     subscriptions.delete(name);
     return {};
   },
   consumer_put: async ({ client, consumer, collection, pattern, start, group }) =>
     consumerShown(await client.consumers.put(consumer, given({ collection, pattern, start, group }))),
-  consumer_get: async ({ client, consumer }) => consumerShown(await client.consumers.get(consumer)),
-  consumer_delete: async ({ client, consumer }) => ({ existed: await client.consumers.delete(consumer) }),
+  consumer_get: ({ client, consumer }) => unlessMissing(client.consumers.get(consumer).then(consumerShown), { name: null }),
+  consumer_delete: ({ client, consumer }) =>
+    unlessMissing(client.consumers.delete(consumer).then(() => ({ existed: true })), { existed: false }),
   async consumer_list({ client, after = "", limit = 1000 }) {
     const consumers = [];
     for await (const info of client.consumers.list()) {
@@ -213,7 +224,7 @@ const OPERATIONS = {
     return { consumers };
   },
   async near_statistics({ client }) {
-    const { hits, misses, passed, invalidations, droppedFills, entries } = client.nearStatistics();
+    const { hits, misses, passed, invalidations, droppedFills, entries } = client.nearStatistics() ?? {};
     return { hits, misses, passed, invalidations, dropped_fills: droppedFills, entries };
   },
 };
@@ -236,6 +247,9 @@ async function answer(request) {
     times = shown.ok.times ?? times;
     delete shown.ok.times;
   } catch (error) {
+    if (error instanceof Unsupported) {
+      return { unsupported: error.message };
+    }
     shown.error = errorShown(error);
   }
   if (TIMED.has(op)) {
@@ -245,7 +259,6 @@ async function answer(request) {
   return shown;
 }
 
-// A document's `id` may be a bigint in an answer's figures; texts that are long enough for them.
 const plain = (_, value) => (typeof value === "bigint" ? Number(value) : value);
 
 for await (const line of createInterface({ input: process.stdin })) {
