@@ -79,9 +79,9 @@ static enum status process_start(const struct server_options *options, struct se
     snprintf(config, sizeof(config), "%s/freshet.yaml", server->folder);
     snprintf(data, sizeof(data), "%s/data", server->folder);
     const char *command[SERVER_ARGUMENTS_MAX] = {
-        options->program, "serve",       "--config",    config,   "--data", data,
-        "--http",         "127.0.0.1:0", "--log-level", "warning"};
-    size_t count = 10;
+        options->program, "serve",       "--config", config,        "--data",      data,
+        "--http",         "127.0.0.1:0", "--wire",   "127.0.0.1:0", "--log-level", "warning"};
+    size_t count = 12;
     for (size_t i = 0; options->arguments[i] != NULL; i++) {
         ASSERT(count + 1 < SERVER_ARGUMENTS_MAX);
         command[count++] = options->arguments[i];

@@ -279,9 +279,35 @@ class Settings(unittest.TestCase):
         self.assertGreater(used["64MiB"], 4 << 20)
 
     def test_reserved_addresses_are_taken(self):
-        server = self.server("--wire", "127.0.0.1:1", "--s3", "127.0.0.1:2")
+        self.assertNotIn("s3", self.server("--s3", "127.0.0.1:2").ready)
+
+    def test_the_binary_protocol_is_served_where_it_is_asked_for(self):
+        server = self.server()
+        self.assertRegex(server.ready["wire"], r"^127\.0\.0\.1:[1-9][0-9]*$")
+        self.assertNotIn("wire", self.server("--wire", "off").ready)
+        taken = server.ready["wire"]
+        second = support.Server(["--wire", taken])
+        self.addCleanup(second.remove)
+        with self.assertRaises(AssertionError) as refused:
+            second.start()
+        self.assertIn("(exit 1)", str(refused.exception))
+        self.assertIn(f"wire {taken}", str(refused.exception))
+
+    def test_a_taken_default_port_of_the_binary_protocol_is_a_warning(self):
+        holder = socket.socket()
+        self.addCleanup(holder.close)
+        try:
+            holder.bind(("127.0.0.1", 7400))
+            holder.listen()
+        except OSError:
+            pass  # whoever has it keeps it: all the same it is taken
+        server = support.Server()
+        at = server.command.index("--wire")
+        del server.command[at : at + 2]
+        self.addCleanup(server.remove)
+        server.start()
         self.assertNotIn("wire", server.ready)
-        self.assertNotIn("s3", server.ready)
+        self.assertIn("the binary protocol is not served", server.log())
 
     def small_disk(self, size):
         """A file system of its own; the test is skipped where that is not allowed."""
