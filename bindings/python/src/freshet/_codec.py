@@ -11,11 +11,14 @@ import json
 import math
 import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
+from google.protobuf.message import DecodeError
 
 from ._errors import Invalid, ProtocolError
+
+M = TypeVar("M", bound=Any)
 
 EXT_NUMBER = 1
 DEPTH_MAX = 128
@@ -145,6 +148,19 @@ def unpack(data: bytes) -> Any:
         return msgpack.unpackb(data, ext_hook=_unpack_other, raw=False)
     except (ValueError, ArithmeticError, RecursionError, msgpack.UnpackException) as error:
         raise ProtocolError(f"a body that is not MessagePack: {error}") from None
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """The protobuf message of this kind in the bytes; ProtocolError if there is none."""
+    message: M = kind()
+    try:
+        size = message.ParseFromString(data)
+    except DecodeError as error:
+        raise ProtocolError(f"a body that is no {kind.__name__}: {error}") from None
+    # Of some damage protobuf only warns.
+    if size != len(data):
+        raise ProtocolError(f"a body that is no {kind.__name__}")
+    return message
 
 
 def loads(text: str) -> Any:

@@ -21,8 +21,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from . import _codec, _frames
 from . import freshet_pb2 as pb
 from ._errors import (
@@ -164,7 +162,7 @@ class Core:
                 raise ProtocolError(f"opcode {frame.opcode:#x} came before WELCOME")
             try:
                 self._handlers.get(frame.opcode, self._on_answer)(frame, now)
-            except (ValueError, TypeError, LookupError, DecodeError) as error:
+            except (ValueError, TypeError, LookupError) as error:
                 if isinstance(error, FreshetError):
                     raise
                 raise ProtocolError(
@@ -378,7 +376,7 @@ class Core:
             request.value = request.operation.answer(frame.code, frame.body, self.near)
         except FreshetError as refused:
             error = refused
-        except (ValueError, TypeError, LookupError, DecodeError) as malformed:
+        except (ValueError, TypeError, LookupError) as malformed:
             error = ProtocolError(f"the answer cannot be read: {malformed}")
         if isinstance(error, ProtocolError) and not request.operation.repeatable:
             error = self._unknown_outcome(request, str(error))
@@ -388,7 +386,7 @@ class Core:
     def _on_welcome(self, frame: Frame, now: float) -> None:
         if self.state is not State.GREETING:
             raise ProtocolError("a second WELCOME came")
-        welcome = pb.Welcome.FromString(frame.body)
+        welcome = _codec.parse(pb.Welcome, frame.body)
         if welcome.version != VERSION:
             raise ProtocolError(f"the server chose version {welcome.version}, not {VERSION}")
         store_changed = self.welcome is not None and self.welcome.store != welcome.store
@@ -413,7 +411,7 @@ class Core:
             if frame.id in self._closing:
                 return
             raise ProtocolError("SUBSCRIBED came for nothing that was asked")
-        feed.subscribed(pb.Subscribed.FromString(frame.body).position)
+        feed.subscribed(_codec.parse(pb.Subscribed, frame.body).position)
         if feed is self._near_feed and self.near is not None:
             self.near.subscribed(feed.position)
             self._ping(now)
@@ -455,13 +453,13 @@ class Core:
 
     def _on_goaway(self, frame: Frame, now: float) -> None:
         self.state = State.LEAVING
-        for subscription in pb.Goaway.FromString(frame.body).subscriptions:
+        for subscription in _codec.parse(pb.Goaway, frame.body).subscriptions:
             feed = self._feeds_by_id.get(subscription.id)
             if feed is not None and feed is not self._near_feed:
                 feed.moved(subscription.position)
 
     def _on_error(self, frame: Frame, now: float) -> None:
-        message = pb.Error.FromString(frame.body)
+        message = _codec.parse(pb.Error, frame.body)
         error = problem(message.status or frame.code, message.type, message.detail,
                         retry_after_ms=message.retry_after_ms, oldest=message.oldest,
                         newest=message.newest)

@@ -373,7 +373,7 @@ def _consumer_info(info: Any) -> ConsumerInfo:
 
 
 def _consumers(body: bytes) -> tuple[list[ConsumerInfo], bool]:
-    message = pb.Consumers.FromString(body)
+    message = _codec.parse(pb.Consumers, body)
     return [_consumer_info(info) for info in message.consumers], message.more
 
 
@@ -421,7 +421,7 @@ def acknowledge(consumer: str, position: str, member: str | None) -> Operation[N
 def stats() -> Operation[dict[str, float]]:
     """The server's figures by the names of /metrics."""
     def read(body: bytes) -> dict[str, float]:
-        return {metric.name: metric.value for metric in pb.Stats.FromString(body).metrics}
+        return {metric.name: metric.value for metric in _codec.parse(pb.Stats, body).metrics}
 
     return _Control(_frames.STATS, b"", read)
 
