@@ -45,6 +45,8 @@ struct disk_operation {
 #define DISK_FILES_MAX      8192
 /* Windows begin and end at a multiple of this. */
 #define DISK_WINDOW_ALIGNMENT 4096u
+/* So much of a file, and what is ahead of the writer, counts as memory of the process. */
+#define DISK_WINDOW_BEHIND_BYTES (4u << 20)
 
 /* What a window holds when it is made. */
 enum disk_window_content {
@@ -85,7 +87,9 @@ struct disk_vtable {
      * memory, ready to be written; once the system has taken them to the disk, by a sync or by
      * itself, storing takes a fault again, and a call with DISK_WINDOW_KEPT puts that right, also
      * while the window is in use. The windows of one file are neighbours in memory as they are in
-     * the file. INVALID: the file ends before the window does.
+     * the file. One that is zeroed is what the writer comes to next: memory that lies further than
+     * DISK_WINDOW_BEHIND_BYTES before it is let go of, and storing there takes faults. INVALID: the
+     * file ends before the window does.
      */
     enum status (*window)(struct disk *disk, int file, uint64_t offset, size_t size,
                           enum disk_window_content content, uint8_t **data_out);

@@ -21,6 +21,9 @@
 #include "engine/journal/segments_internal.h"
 #include "protocol/base/assert.h"
 
+/* The writer is less than a window before the one that is made. */
+static_assert(2 * WINDOW_BYTES <= DISK_WINDOW_BEHIND_BYTES, "what is in use is not let go of");
+
 /* ---- the job, on a store thread ---- */
 
 static void job_run(struct store_job *job)

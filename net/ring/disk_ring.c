@@ -450,12 +450,17 @@ static enum status disk_window(struct disk *base, int handle, uint64_t offset, s
     if (offset > file->mapped_bytes || size > file->mapped_bytes - offset) {
         return STATUS_INVALID;
     }
-    if (content == DISK_WINDOW_ZEROED) {
-        status = zero_range(file->buffered, offset, offset + size);
-    }
     /* madvise wants whole pages of this machine. */
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t from = offset - offset % page_bytes;
+    if (content == DISK_WINDOW_ZEROED) {
+        if (offset > DISK_WINDOW_BEHIND_BYTES) {
+            /* The mapping forgets them; the pages, and what was stored, are the file's. */
+            uint64_t behind = offset - DISK_WINDOW_BEHIND_BYTES;
+            (void)madvise(file->mapped, (size_t)(behind - behind % page_bytes), MADV_DONTNEED);
+        }
+        status = zero_range(file->buffered, offset, offset + size);
+    }
     if (status == STATUS_OK &&
         madvise(file->mapped + from, (size_t)(offset + size - from), MADV_POPULATE_WRITE) != 0) {
         status = errno == EINVAL ? STATUS_UNSUPPORTED : status_of_errno(errno);

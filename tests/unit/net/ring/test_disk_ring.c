@@ -244,6 +244,55 @@ static void check_windows(const char *where)
     bench_close(&bench); /* the disk closes the other file */
 }
 
+/* How many of these pages are in the page tables of this process. */
+static size_t mapped_pages(const uint8_t *data, size_t size)
+{
+    size_t count = 0;
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    cr_assert_geq(pagemap, 0);
+    for (size_t at = 0; at < size; at += 4096) {
+        uint64_t page;
+        off_t offset = (off_t)((uintptr_t)(data + at) / 4096 * sizeof(page));
+        cr_assert_eq(pread(pagemap, &page, sizeof(page), offset), (ssize_t)sizeof(page));
+        count += page >> 63;
+    }
+    (void)close(pagemap);
+    return count;
+}
+
+Test(disk_ring, windows_behind_the_writer_are_let_go_of_and_keep_what_was_stored)
+{
+    struct bench bench;
+    bench_open(&bench, "/tmp");
+    struct disk *disk = bench.disk;
+    if (!disk->has_windows) {
+        bench_close(&bench);
+        cr_skip_test("the file system of this folder has no windows");
+    }
+    const uint64_t end = 2 * DISK_WINDOW_BEHIND_BYTES;
+    int file;
+    uint8_t *first;
+    uint8_t *at;
+    cr_assert_eq(disk->vtable->open(disk, "a", true, &file), STATUS_OK);
+    cr_assert_eq(disk->vtable->allocate(disk, file, end), STATUS_OK);
+    cr_assert_eq(window(disk, file, 0, WINDOW_BYTES, DISK_WINDOW_ZEROED, &first), STATUS_OK);
+    memcpy(first, "first", 5);
+    cr_assert_eq(mapped_pages(first, WINDOW_BYTES), WINDOW_BYTES / 4096);
+    cr_assert_eq(window(disk, file, end - WINDOW_BYTES, WINDOW_BYTES, DISK_WINDOW_ZEROED, &at),
+                 STATUS_OK);
+    cr_assert_eq(mapped_pages(first, WINDOW_BYTES), 0);
+    cr_assert_eq(mapped_pages(at, WINDOW_BYTES), WINDOW_BYTES / 4096);
+    uint8_t back[5];
+    size_t read;
+    cr_assert_eq(disk->vtable->read(disk, file, 0, back, 5, &read), STATUS_OK);
+    cr_assert_arr_eq(back, "first", 5);
+    memcpy(first + 4096, "again", 5);
+    cr_assert_eq(disk->vtable->read(disk, file, 4096, back, 5, &read), STATUS_OK);
+    cr_assert_arr_eq(back, "again", 5);
+    cr_assert_eq(disk->vtable->remove(disk, "a"), STATUS_OK);
+    bench_close(&bench);
+}
+
 Test(disk_ring, what_is_stored_into_a_window_is_in_the_file)
 {
     check_windows("/tmp");
