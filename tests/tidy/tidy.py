@@ -455,14 +455,18 @@ def headers_alone(root, headers):
 # ---- the whole ----
 
 
+# What others made, or what is made of our sources.
+NOT_OURS = {"node_modules", "__pycache__", "corpus", "build", "dist", "generated"}
+
+
 def all_paths(root):
     """Sources of ours: what is in the layers, and the scripts and texts at the root."""
     names = [path.name for path in root.glob("*") if path.is_file() and path.name != "LICENSE"]
     for folder in FOLDERS:
         for path in (root / folder).rglob("*"):
-            if "node_modules" in path.parts or "__pycache__" in path.parts or "corpus" in path.parts:
+            if NOT_OURS.intersection(path.parts):
                 continue
-            if path.is_file() and (path.suffix in (*C_SUFFIXES, ".py", ".md", ".txt", ".sh", ".js", ".html", ".css")):
+            if path.is_file() and (path.suffix in (*C_SUFFIXES, ".py", ".md", ".txt", ".sh", ".js", ".mjs", ".ts", ".html", ".css")):
                 names.append(path.relative_to(root).as_posix())
     return sorted(names)
 

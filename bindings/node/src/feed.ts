@@ -80,7 +80,7 @@ export class Feed implements Stream {
   readonly #waiters: Waiter[] = [];
   readonly #handed: { eventId: string; position: string }[] = [];
   readonly #handedIds = new Set<string>();
-  /** Of the queue: those that took credit. */
+  /** Changes that have come and were not handed out: those that took credit. */
   #queuedCount = 0;
   /** Credit that the server has and has not used. */
   #grantedCount = 0;
@@ -202,6 +202,7 @@ export class Feed implements Stream {
   changes(items: Item[], bytes: number): void {
     const taken = items.reduce((sum, item) => sum + (item.change === null ? 0 : 1), 0);
     this.#grantedCount -= taken;
+    this.#queuedCount += taken;
     if (this.#grantedCount < 0) {
       this.end(new ProtocolError("the server sent more changes than it had credit for"));
       return;
@@ -266,9 +267,9 @@ export class Feed implements Stream {
     }
     const change = changeOf(item.kind === Kind.SNAPSHOT ? "SNAPSHOT" : null, item.position, item.change);
     if (change.eventId !== null && this.#handedIds.has(change.eventId)) {
+      this.#queuedCount--;
       return;
     }
-    this.#queuedCount++;
     this.#put(change);
   }
 

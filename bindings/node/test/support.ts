@@ -108,10 +108,7 @@ export class FakePeer {
     for (;;) {
       const next = this.#frames.shift();
       if (next === undefined) {
-        if (this.#isClosed) {
-          throw new Error(`the client has closed; a frame ${opcode} was expected`);
-        }
-        await new Promise<void>((resolve) => (this.#wake = resolve));
+        await this.#more();
       } else if (next.opcode === opcode) {
         return next;
       } else if (next.opcode === Opcode.PING) {
@@ -120,6 +117,29 @@ export class FakePeer {
         throw new Error(`a frame ${next.opcode} came; ${opcode} was expected`);
       }
     }
+  }
+
+  /** The next PING, which is the test's to answer. */
+  async expectPing(): Promise<Frame> {
+    for (;;) {
+      const next = this.#frames.shift();
+      if (next?.opcode === Opcode.PING) {
+        return next;
+      }
+      if (next !== undefined && next.opcode !== Opcode.CREDIT) {
+        throw new Error(`a frame ${next.opcode} came; a PING was expected`);
+      }
+      if (next === undefined) {
+        await this.#more();
+      }
+    }
+  }
+
+  async #more(): Promise<void> {
+    if (this.#isClosed) {
+      throw new Error("the client has closed");
+    }
+    await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 
   send(...frames: Uint8Array[]): void {
