@@ -251,6 +251,7 @@ enum freshet_status freshet_get_many(struct freshet *db, const char *collection,
                                      struct freshet_record *out)
 {
     enum freshet_status status = FRESHET_OK;
+    memset(out, 0, count * sizeof(*out));
     if (!client_is_usable(db)) {
         return unusable(db);
     }
@@ -275,6 +276,9 @@ enum freshet_status freshet_get_many(struct freshet *db, const char *collection,
             out[index].data = (const char *)db->data.data + offset;
             offset += out[index].size;
         }
+    }
+    if (status != FRESHET_OK) {
+        memset(out, 0, count * sizeof(*out));
     }
     return status;
 }

@@ -3,6 +3,8 @@
 
 #include "bindings/c/client_internal.h"
 
+#define NOTHING_WRITTEN ((struct freshet_written){.id = "", .etag = "", .position = ""})
+
 static const char *text_put(struct writer *out, struct bytes text)
 {
     const char *at = (const char *)out->data + out->size;
@@ -59,7 +61,7 @@ static void take_operation(const struct answer_operation *answer, struct writer 
     operation->status = FRESHET_OK;
     operation->detail = "";
     operation->record = (struct freshet_record){0};
-    operation->written = (struct freshet_written){.id = "", .etag = "", .position = ""};
+    operation->written = NOTHING_WRITTEN;
     if (is_state) {
         take_state(answer, operation);
     } else if (answer->code < 300) {
@@ -111,5 +113,14 @@ enum freshet_status freshet_batch(struct freshet *db, struct freshet_operation *
     enum freshet_status status =
         client_await(&call, core_batch(client_core(db), operations, count, transport_now_ns(),
                                        client_done(&call)));
-    return status == FRESHET_OK ? take_answers(db, operations, count) : status;
+    if (status == FRESHET_OK) {
+        status = take_answers(db, operations, count);
+    }
+    for (size_t index = 0; index < count && status != FRESHET_OK; index++) {
+        operations[index].status = status;
+        operations[index].detail = db->error.error.detail;
+        operations[index].record = (struct freshet_record){0};
+        operations[index].written = NOTHING_WRITTEN;
+    }
+    return status;
 }
