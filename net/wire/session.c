@@ -13,6 +13,17 @@
 
 /* ---- ERROR ---- */
 
+struct bytes wire_problem_words(const struct problem *problem)
+{
+    struct bytes words = problem->detail;
+    if (words.size == 0) {
+        return bytes_of_text(head_reason(problem->status));
+    }
+    words = bytes_slice(words, 0, PROBLEM_DETAIL_BYTES_MAX);
+    words.size = utf8_valid_size(words);
+    return words;
+}
+
 /* As a C string, of whole characters. */
 static char *text_of(struct bytes text, char *buffer, size_t buffer_size)
 {
@@ -26,14 +37,18 @@ static char *text_of(struct bytes text, char *buffer, size_t buffer_size)
 }
 
 static void answer_failure(struct wire_connection *connection, uint32_t id, Freshet__Error *error,
-                           struct bytes detail)
+                           const struct problem *problem)
 {
-    char detail_text[DETAIL_BYTES];
-    struct bytes words =
-        detail.size > 0 ? detail : bytes_of_text(head_reason((uint16_t)error->status));
-    error->detail = text_of(words, detail_text, sizeof(detail_text));
-    const struct wire_head head = {
-        .opcode = FRAME_ERROR, .code = (uint16_t)error->status, .id = id};
+    ASSERT(problem->status >= 400);
+    char detail[DETAIL_BYTES];
+    error->status = problem->status;
+    error->retry_after_ms = problem->retry_after_s * 1000;
+    error->detail = text_of(wire_problem_words(problem), detail, sizeof(detail));
+    if (problem->type != NULL) {
+        /* protobuf-c has no const in its structs; packing changes nothing. */
+        error->type = (char *)(uintptr_t)problem->type;
+    }
+    const struct wire_head head = {.opcode = FRAME_ERROR, .code = problem->status, .id = id};
     wire_count(&connection->server->statistics.errors, 1);
     wire_answer_message(connection, &head, &error->base);
 }
@@ -41,15 +56,8 @@ static void answer_failure(struct wire_connection *connection, uint32_t id, Fres
 void wire_answer_problem(struct wire_connection *connection, uint32_t id,
                          const struct problem *problem)
 {
-    ASSERT(problem->status >= 400);
     Freshet__Error error = FRESHET__ERROR__INIT;
-    error.status = problem->status;
-    error.retry_after_ms = problem->retry_after_s * 1000;
-    if (problem->type != NULL) {
-        /* protobuf-c has no const in its structs; packing changes nothing. */
-        error.type = (char *)(uintptr_t)problem->type;
-    }
-    answer_failure(connection, id, &error, problem->detail);
+    answer_failure(connection, id, &error, problem);
 }
 
 void wire_answer_error(struct wire_connection *connection, uint32_t id, uint16_t status,
@@ -74,11 +82,9 @@ void wire_answer_expired(struct wire_connection *connection, uint32_t id, struct
     char newest_text[POSITION_TEXT_BYTES + 1];
     const struct problem problem = problem_of(STATUS_POSITION_EXPIRED, detail);
     Freshet__Error error = FRESHET__ERROR__INIT;
-    error.status = problem.status;
-    error.type = (char *)(uintptr_t)problem.type;
     error.oldest = text_of(oldest, oldest_text, sizeof(oldest_text));
     error.newest = text_of(newest, newest_text, sizeof(newest_text));
-    answer_failure(connection, id, &error, problem.detail);
+    answer_failure(connection, id, &error, &problem);
 }
 
 /* ---- HELLO ---- */

@@ -130,6 +130,7 @@ struct wire_connection {
     struct link subscriptions;
     uint32_t subscription_count;
     uint32_t invalidation_count; /* of them, those of invalidations */
+    bool limited;                /* it had one: its socket takes no more than that of a stream */
     struct wire_push push;
     struct wire_pings *pings; /* NULL: none waits */
 };
@@ -147,7 +148,8 @@ struct wire_call {
     struct wire_connection *connection;
     struct wire_call *next_free;
     struct wire_gather *gather; /* it is one of many; NULL: it is a frame of its own */
-    uint32_t place;             /* in the gather */
+    bool done;                  /* of a gather: it waits for those before it */
+    struct wire_fault *fault;   /* of a gather: why it was not even submitted; in the arena */
     uint32_t id;
     uint8_t opcode;
     uint8_t flags;
@@ -296,6 +298,8 @@ void wire_metrics_count(struct wire_statistics *statistics, const struct wire_he
 /* ---- session.c ---- */
 
 void wire_frame_handle(struct wire_connection *connection, const struct wire_frame *frame);
+/* Its detail, cut at PROBLEM_DETAIL_BYTES_MAX bytes of whole characters, or its status's reason. */
+struct bytes wire_problem_words(const struct problem *problem);
 /* ERROR; its detail is cut at PROBLEM_DETAIL_BYTES_MAX. */
 void wire_answer_problem(struct wire_connection *connection, uint32_t id,
                          const struct problem *problem);
