@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bindings/cli/cli_internal.h"
+#include "bindings/cli/progress.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/limits.h"
 
@@ -91,29 +92,48 @@ int cli_get(struct cli *cli)
     return code;
 }
 
+/* Prints until the end, or until so many are printed. */
+static enum freshet_status list_print(struct cli *cli, struct freshet_list *list, uint64_t most)
+{
+    struct progress progress;
+    struct freshet_record record;
+    enum freshet_status status = FRESHET_OK;
+    progress_begin(&progress, cli, "list", "records", 0);
+    progress.shown = progress.shown && !cli->out_terminal;
+    for (uint64_t count = 0; count < most; count++) {
+        status = freshet_list_next(list, &record);
+        if (status != FRESHET_OK) {
+            break;
+        }
+        cli_json_print(stdout, bytes_of(record.data, record.size), false, false);
+        progress_update(&progress, 0, count + 1);
+    }
+    progress_end(&progress);
+    return status;
+}
+
 int cli_list(struct cli *cli)
 {
-    uint64_t left = cli_number(cli, CLI_OPTION_LIMIT, UINT64_MAX);
+    uint64_t most = cli_number(cli, CLI_OPTION_LIMIT, UINT64_MAX);
+    const char *index = cli->texts[CLI_OPTION_INDEX];
     struct freshet_list_options options = {
-        .page = left < PAGE_RECORDS ? (unsigned)left : PAGE_RECORDS,
+        .page = most < PAGE_RECORDS ? (unsigned)most : PAGE_RECORDS,
     };
     char *field = NULL;
-    if (cli_has(cli, CLI_OPTION_INDEX)) {
-        const char *text = cli->texts[CLI_OPTION_INDEX];
-        const char *equals = strchr(text, '=');
+    if (index != NULL) {
+        const char *equals = strchr(index, '=');
         ASSERT(equals != NULL);
-        field = strndup(text, (size_t)(equals - text));
+        field = strndup(index, (size_t)(equals - index));
         options.index = field;
         options.value = equals + 1;
+        if (field == NULL) {
+            return cli_fail_text(cli, NULL, status_text(STATUS_NO_MEMORY));
+        }
     }
     struct freshet_list *list = NULL;
-    struct freshet_record record;
     enum freshet_status status = freshet_list(cli->db, cli->words[0], &options, &list);
-    for (; status == FRESHET_OK && left > 0; left--) {
-        status = freshet_list_next(list, &record);
-        if (status == FRESHET_OK) {
-            cli_json_print(stdout, bytes_of(record.data, record.size), false, false);
-        }
+    if (status == FRESHET_OK) {
+        status = list_print(cli, list, most);
     }
     bool good = status == FRESHET_OK || status == FRESHET_END;
     int code = good ? CLI_EXIT_CLEAN : cli_fail_record(cli, cli->words[0], NULL);

@@ -113,10 +113,10 @@ static int answer_fail(struct rest *rest, const char *subject)
     if (detail[0] == '\0') {
         snprintf(detail, sizeof(detail), "the answer is %ld", rest->code);
     }
-    const char *name = strrchr(type, '/');
+    const char *name = strrchr(type, '/'); /* about:blank has none, and says nothing */
     const struct cli_problem problem = {
         .code = (int)rest->code,
-        .type = name == NULL ? type : name + 1,
+        .type = name == NULL ? "" : name + 1,
         .subject = subject,
         .detail = detail,
         .advice = rest->code == 401 ? "give credentials with --token" : NULL,

@@ -225,7 +225,30 @@ static bool is_of_the_connection(enum freshet_status status)
            status == FRESHET_PROTOCOL;
 }
 
-/* Subscribes again and again until it is over. `subscribed` once, a lost server is waited for. */
+/* A group's member is ended when its share moves to others, and asks again for what is left. */
+static bool has_moved(const struct watch *watch, enum freshet_status status)
+{
+    return status == FRESHET_CONFLICT && watch->options.member != NULL;
+}
+
+/* Leaves the subscription for another one from where it was; false: it is over. */
+static bool begin_again(struct watch *watch, enum freshet_status status, uint64_t pause_ms)
+{
+    freshet_unsubscribe(watch->subscription);
+    watch->subscription = NULL;
+    watch->not_acknowledged = 0; /* it comes again */
+    if (!watch->lost && is_of_the_connection(status)) {
+        cli_notice(watch->cli, "the server is gone; waiting for it");
+        watch->lost = true;
+    }
+    if (watch->position[0] != '\0' && watch->options.consumer == NULL) {
+        watch->options.start = watch->position;
+    }
+    cli_pause(pause_ms);
+    return !is_over(watch);
+}
+
+/* Subscribes again and again until it is over. Once subscribed, a lost server is waited for. */
 static enum freshet_status follow_for_good(struct watch *watch)
 {
     uint64_t pause_ms = PAUSE_MS_FIRST;
@@ -238,23 +261,14 @@ static enum freshet_status follow_for_good(struct watch *watch)
             pause_ms = PAUSE_MS_FIRST;
             status = follow(watch);
         }
-        if (status == FRESHET_OK || !subscribed || !is_of_the_connection(status)) {
+        if (status == FRESHET_OK || !subscribed ||
+            (!is_of_the_connection(status) && !has_moved(watch, status))) {
             return status;
         }
-        freshet_unsubscribe(watch->subscription);
-        watch->subscription = NULL;
-        if (!watch->lost) {
-            cli_notice(watch->cli, "the server is gone; waiting for it");
-            watch->lost = true;
-        }
-        if (watch->position[0] != '\0' && watch->options.consumer == NULL) {
-            watch->options.start = watch->position;
-        }
-        cli_pause(pause_ms);
-        pause_ms = 2 * pause_ms < PAUSE_MS_MOST ? 2 * pause_ms : PAUSE_MS_MOST;
-        if (is_over(watch)) {
+        if (!begin_again(watch, status, pause_ms)) {
             return FRESHET_OK;
         }
+        pause_ms = 2 * pause_ms < PAUSE_MS_MOST ? 2 * pause_ms : PAUSE_MS_MOST;
     }
 }
 

@@ -2,20 +2,6 @@
 
 #include "net/server/settings.h"
 
-void help_main(FILE *out)
-{
-    fputs("usage: freshet COMMAND [--help]\n"
-          "\n"
-          "  serve     serve collections of records over HTTP\n"
-          "  check     read a data folder through and say whether it is whole\n"
-          "  bench     measure how fast patterns are matched\n"
-          "  version   the version\n"
-          "  help      this text\n"
-          "\n"
-          "Exit codes: 0 clean, 1 failure (the message says what to do), 2 usage.\n",
-          out);
-}
-
 static void setting_print(FILE *out, const struct setting *setting)
 {
     char flag[SETTING_NAME_BYTES_MAX];

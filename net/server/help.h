@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 
-void help_main(FILE *out);
 void help_serve(FILE *out);
 void help_check(FILE *out);
 void help_bench(FILE *out);
