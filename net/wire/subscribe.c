@@ -76,6 +76,10 @@ static struct wire_subscription *subscription_create(struct wire_connection *con
     subscription->json = (frame->flags & FRAME_FLAG_JSON) != 0;
     subscription->invalidates = asked->invalidate;
     subscription->credit = asked->credit;
+    if (!connection->limited) {
+        connection->limited = true;
+        server->transport->limit(&connection->socket);
+    }
     list_push_back(&connection->subscriptions, &subscription->link);
     connection->subscription_count++;
     connection->invalidation_count += subscription->invalidates ? 1 : 0;
