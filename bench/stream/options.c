@@ -113,7 +113,7 @@ static bool kind_read(const char *text, enum server_kind *out)
 {
     static const char *const names[] = {"freshet", "redis-pubsub", "redis-tracking", "wire",
                                         "wire-invalidate"};
-    for (int kind = SERVER_FRESHET; kind <= SERVER_REDIS_TRACKING; kind++) {
+    for (size_t kind = 0; kind < sizeof(names) / sizeof(names[0]); kind++) {
         if (strcmp(text, names[kind]) == 0) {
             *out = (enum server_kind)kind;
             return true;
