@@ -35,8 +35,10 @@
 
 /* Buffers that the disk reads or writes directly begin at a multiple of this. */
 #define SEGMENTS_ALIGNMENT 4096u
-/* What one job makes of a window; so many bytes are zeroed ahead of the writer, twice at most. */
-#define WINDOW_BYTES       (1u << 20)
+/* What one job makes of a window: on a busy core the writer waits for its turn meanwhile. */
+#define WINDOW_BYTES (256u << 10)
+/* So many of them are ahead of the writer, so that it outlives the wait of a job for its turn. */
+#define WINDOWS_AHEAD      4
 #define UPKEEP_INTERVAL_NS 1000000000u
 /* The free space is asked for again after this part of the reserve was written, too: a fast disk
  * fills more than the reserve in an interval, and the records take as much again. */

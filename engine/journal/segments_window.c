@@ -21,8 +21,8 @@
 #include "engine/journal/segments_internal.h"
 #include "protocol/base/assert.h"
 
-/* The writer is less than a window before the one that is made. */
-static_assert(2 * WINDOW_BYTES <= DISK_WINDOW_BEHIND_BYTES, "what is in use is not let go of");
+static_assert(WINDOWS_AHEAD * WINDOW_BYTES <= DISK_WINDOW_BEHIND_BYTES,
+              "what is in use is not let go of");
 
 /* ---- the job, on a store thread ---- */
 
@@ -110,7 +110,7 @@ static bool window_next(struct segments *segments)
     }
     window->job_content = DISK_WINDOW_ZEROED;
     return window->job_from < window->job_to &&
-           window->job_from - offset <= segments->options.window_bytes / 2;
+           window->job_from - offset <= (WINDOWS_AHEAD - 1) * segments->options.window_bytes;
 }
 
 bool segments_window_step(struct segments *segments)
