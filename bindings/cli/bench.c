@@ -317,10 +317,10 @@ static void result_print(const struct bench *bench, double seconds)
                (unsigned long long)bench->finished, rate, p50, p99, p999, longest);
         return;
     }
-    printf("%s  %llu connections, %llu in flight each; %s records of %s bytes; %.1f s\n\n", name,
-           (unsigned long long)bench->connections, (unsigned long long)bench->pipeline,
-           cli_count_text(bench->records, records), cli_count_text(bench->value_bytes, bytes),
-           seconds);
+    printf("%s  %llu connection%s, %llu in flight each; %s records of %s bytes; %.1f s\n\n", name,
+           (unsigned long long)bench->connections, bench->connections == 1 ? "" : "s",
+           (unsigned long long)bench->pipeline, cli_count_text(bench->records, records),
+           cli_count_text(bench->value_bytes, bytes), seconds);
     line_print("rate", rate, "/s");
     line_print("p50", p50, "us");
     line_print("p99", p99, "us");

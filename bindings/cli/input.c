@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bindings/cli/cli_internal.h"
 #include "protocol/base/assert.h"
@@ -66,6 +67,9 @@ enum status cli_document(const struct cli *cli, size_t index, char **memory_out,
         return STATUS_IO_ERROR;
     }
     size_t size = 0;
+    if (file == stdin && isatty(STDIN_FILENO) == 1) {
+        cli_notice(cli, "type the document; Ctrl-D ends it");
+    }
     const char *wrong = stream_read(file, memory_out, &size);
     cli_input_close(file);
     if (wrong != NULL) {

@@ -140,9 +140,17 @@ int cli_rules_dead_letters(struct cli *cli)
                       letter_row);
 }
 
-/* One request about the rule that the first word names, and its answer printed as it came. */
+typedef void answer_printer(const struct cli *cli, struct bytes answer);
+
+/* The answer as it came. */
+static void answer_print(const struct cli *cli, struct bytes answer)
+{
+    cli_json_print(stdout, answer, cli->out_terminal && !cli->json, cli->colour);
+}
+
+/* One request about the rule that the first word names; NULL: nothing is printed. */
 static int rule_request(struct cli *cli, const char *method, const char *suffix, struct bytes body,
-                        bool silent)
+                        answer_printer *print)
 {
     struct rest rest;
     char path[REST_URL_MAX];
@@ -152,9 +160,8 @@ static int rule_request(struct cli *cli, const char *method, const char *suffix,
     }
     rest_path(&rest, cli->words[0], suffix, path);
     int code = rest_request(&rest, method, path, body, cli->words[0]);
-    if (code == CLI_EXIT_CLEAN && !silent) {
-        cli_json_print(stdout, bytes_of(rest.answer, rest.size), cli->out_terminal && !cli->json,
-                       cli->colour);
+    if (code == CLI_EXIT_CLEAN && print != NULL) {
+        print(cli, bytes_of(rest.answer, rest.size));
     }
     rest_close(&rest);
     return code;
@@ -174,7 +181,7 @@ static int outcome_print(const struct cli *cli, int code, const char *outcome)
 
 int cli_rules_get(struct cli *cli)
 {
-    return rule_request(cli, "GET", "", BYTES_EMPTY, false);
+    return rule_request(cli, "GET", "", BYTES_EMPTY, answer_print);
 }
 
 int cli_rules_put(struct cli *cli)
@@ -184,14 +191,27 @@ int cli_rules_put(struct cli *cli)
     if (cli_document(cli, 1, &memory, &rule) != STATUS_OK) {
         return CLI_EXIT_FAILURE;
     }
-    int code = rule_request(cli, "PUT", "", rule, !cli->json);
+    int code = rule_request(cli, "PUT", "", rule, NULL);
     free(memory);
-    return cli->json ? code : outcome_print(cli, code, "put");
+    return outcome_print(cli, code, "put");
 }
 
 int cli_rules_delete(struct cli *cli)
 {
-    return outcome_print(cli, rule_request(cli, "DELETE", "", BYTES_EMPTY, true), "deleted");
+    return outcome_print(cli, rule_request(cli, "DELETE", "", BYTES_EMPTY, NULL), "deleted");
+}
+
+static void redriven_print(const struct cli *cli, struct bytes answer)
+{
+    uint8_t *memory;
+    struct bytes object;
+    if (cli->json) {
+        answer_print(cli, answer);
+    } else if (!cli->quiet && json_rendered_read(answer, &memory, &object) == STATUS_OK) {
+        printf("%s  %llu redriven\n", cli->words[0],
+               (unsigned long long)number_of(object, BYTES_LITERAL("redriven")));
+        free(memory);
+    }
 }
 
 int cli_rules_redrive(struct cli *cli)
@@ -207,5 +227,5 @@ int cli_rules_redrive(struct cli *cli)
     if (body.failed) {
         return cli_usage(cli->command, NULL, "the id of the event is too long");
     }
-    return rule_request(cli, "POST", "/redrive", writer_bytes(&body), cli->quiet);
+    return rule_request(cli, "POST", "/redrive", writer_bytes(&body), redriven_print);
 }

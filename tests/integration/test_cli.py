@@ -241,6 +241,26 @@ class TestRecords(CliTest):
         error = json.loads(failed.err)
         self.assertEqual((failed.out, error["status"], error["subject"]), ("", 404, "pets/machine"))
 
+    def test_an_output_that_is_full_is_a_failure(self):
+        self.cli("put", "pets", "full", "{}")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [support.BINARY, "get", "pets", "full"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=environment(self.server),
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"stdout: No space left", done.stderr)
+
+    def test_an_option_outranks_its_variable(self):
+        elsewhere = {"FRESHET_URL": "freshet://127.0.0.1:1"}
+        here = f"freshet://{self.server.ready['wire']}"
+        self.cli("put", "pets", "where", "{}", "--server", here, variables=elsewhere)
+        self.cli("put", "pets", "where", "{}", variables=elsewhere, status=1)
+
     def test_what_the_server_refuses_is_told_in_its_words(self):
         self.assertIn("freshet: put: pets/bad: ", self.cli("put", "pets", "bad", "{", status=1).err)
         self.assertIn("freshet: get: nowhere/1: ", self.cli("get", "nowhere", "1", status=1).err)
@@ -261,6 +281,8 @@ class TestLists(CliTest):
         self.assertEqual(self.cli("list", "products", "--index", "category=none").out, "")
         self.assertIn("category", self.cli("list", "products", "--index", "title=x", status=1).err)
 
+
+class TestImport(CliTest):
     def test_ten_thousand_records_come_back_as_they_were_written(self):
         lines = [
             json.dumps({"id": f"{number:05}", "text": "x" * (number % 300), "price": number / 8, "deep": [{"n": number}]})
@@ -270,10 +292,12 @@ class TestLists(CliTest):
         self.assertRegex(put.out, r"^10,000 created, 0 replaced, 0 unchanged, 0 refused in ")
         self.assertEqual(put.err, "", "no progress where there is no terminal")
         exported = self.cli("list", "pets")
-        self.assertEqual(exported.lines, [json.loads(line) for line in lines])
+        self.assertTrue(exported.lines == [json.loads(line) for line in lines], "they differ")
         again = self.cli("put", "pets", "--lines", "-", "--json", stdin=exported.out).json
         self.assertEqual((again["created"], again["replaced"], again["unchanged"]), (0, 0, 10000))
 
+
+class TestRefusals(CliTest):
     def test_a_line_that_is_refused_does_not_stop_the_others(self):
         lines = ['{"id":"good-1"}', "not json", '{"no":"id"}', "", '{"id":7}', '{"id":"good-2"}']
         with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as file:
@@ -436,7 +460,11 @@ class TestRules(CliTest):
         self.assertEqual(letters[0]["change"]["keys"]["id"], "letter")
         self.assertIn(letters[0]["eventID"], self.cli("rules", "dead-letters", "mail").out)
         self.assertRegex(self.cli("rules", "list").out, r"NAME .*\nmail .* http://127.0.0.1:1/hook\n")
-        self.assertEqual(self.cli("rules", "redrive", "mail", letters[0]["eventID"]).json, {"redriven": 1})
+        event = letters[0]["eventID"]
+        self.assertEqual(self.cli("rules", "redrive", "mail", event).out, "mail  1 redriven\n")
+        support.eventually(lambda: self.cli("rules", "dead-letters", "mail").out)
+        self.assertEqual(self.cli("rules", "redrive", "mail", "--json").json, {"redriven": 1})
+        self.assertIn("dead letter", self.cli("rules", "redrive", "mail", "no-such-event", status=1).err)
         self.assertEqual(self.cli("rules", "delete", "mail", "--json").json, {"name": "mail", "outcome": "deleted"})
         self.assertIn("mail", self.cli("rules", "get", "mail", status=1).err)
         error = json.loads(self.cli("rules", "get", "mail", "--json", status=1).err)
