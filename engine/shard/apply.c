@@ -190,8 +190,7 @@ static void cache_replace(struct shard *shard, const struct write *write, struct
         .sequence = write->commit.sequence,
     };
     enum record_form form = view == NULL ? RECORD_JSON : cached_form(shard, write, name);
-    if (!cache_fill(shard, write->collection, key->hash, name, view == NULL ? NULL : &record, view,
-                    form)) {
+    if (!cache_fill(shard, write->collection, key->hash, name, &record, view, form)) {
         cache_remove(shard->cache, cache_hash_of(key->hash), name);
     }
 }

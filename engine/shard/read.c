@@ -51,7 +51,6 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
         (view != NULL && record_view_body(shard->thread, view, form, &body) != STATUS_OK)) {
         return false;
     }
-    ASSERT((record == NULL) == (view == NULL));
     const struct engine_thread *thread = shard->thread;
     uint64_t ttl_ns = atomic_load_explicit(&collection->ttl.record_ns, memory_order_relaxed);
     uint64_t popular_ns = atomic_load_explicit(&collection->ttl.popular_ns, memory_order_relaxed);
@@ -60,12 +59,12 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
         .made_at_ns = thread->now_ns,
         .expires_at_ns = sum_or_never(thread->now_ns, ttl_ns),
         .class = CACHE_RECORD,
-        .absent = record == NULL,
+        .absent = view == NULL,
         .form = (uint8_t)form,
+        .epoch = record->epoch,
+        .sequence = record->sequence,
     };
-    if (record != NULL) {
-        meta.epoch = record->epoch;
-        meta.sequence = record->sequence;
+    if (view != NULL) {
         meta.version = record->version;
         meta.popular_expires_at_ns = popular_ns == 0 ? 0 : sum_or_never(thread->now_ns, popular_ns);
         meta.popular_hits =
@@ -77,6 +76,15 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
         meta.hits = before.meta.hits; /* a new version of a popular record is popular */
     }
     return cache_put(shard->cache, cache_hash_of(hash), key, &meta, &body, 1) == STATUS_OK;
+}
+
+/* What the store does not have: as of now, all of the shard's entries up to here being in it. */
+static struct row_record absent_now(const struct shard *shard)
+{
+    return (struct row_record){
+        .epoch = shard->engine->journal->epoch,
+        .sequence = atomic_load_explicit(&shard->applied, memory_order_relaxed),
+    };
 }
 
 /* ---- answers ---- */
@@ -116,6 +124,15 @@ static uint64_t ttl_of(const struct request *request, bool stored)
                   : 0;
 }
 
+static void answer_absent(struct shard *shard, struct request *request,
+                          const struct row_record *record)
+{
+    request->epoch = record->epoch;
+    request->sequence = record->sequence;
+    request->version = 0;
+    request_complete(shard->thread, request, STATUS_NOT_FOUND);
+}
+
 /* Answers each reader with the same state; the first is the one for whom the cache was filled. */
 static void answer_readers(struct shard *shard, struct key_state *key,
                            const struct row_record *record, struct record_view *view, bool stored)
@@ -127,8 +144,8 @@ static void answer_readers(struct shard *shard, struct key_state *key,
         request->cache = outcome_of(request, stored, shared);
         request->ttl_ns = ttl_of(request, stored);
         request->made_at_ms = shard->thread->wall_ms;
-        if (record == NULL) {
-            request_complete(shard->thread, request, STATUS_NOT_FOUND);
+        if (view == NULL) {
+            answer_absent(shard, request, record);
         } else {
             answer_record(shard, request, record, view);
         }
@@ -215,8 +232,9 @@ static void read_finish(struct shard *shard, struct key_state *key, enum status 
         bool stored = cache_fill(shard, collection, key->hash, name, &record, &view, form);
         answer_readers(shard, key, &record, &view, stored);
     } else if (read_status == STATUS_NOT_FOUND) {
-        bool stored = cache_fill(shard, collection, key->hash, name, NULL, NULL, form);
-        answer_readers(shard, key, NULL, NULL, stored);
+        record = absent_now(shard);
+        bool stored = cache_fill(shard, collection, key->hash, name, &record, NULL, form);
+        answer_readers(shard, key, &record, NULL, stored);
     } else {
         fail_readers(shard, key, read_status);
     }
@@ -284,18 +302,15 @@ void read_overtaken(struct shard *shard, struct key_state *key, const struct wri
     ASSERT(list_is_empty(&key->parked));
     key->read->key = NULL;
     key->read = NULL;
-    if (write->entry.kind == ENTRY_PUT) {
-        const struct row_record record = {
-            .version = write->entry.version,
-            .epoch = write->commit.epoch,
-            .sequence = write->commit.sequence,
-            .time_ms = write->commit.time_ms,
-            .document = write->entry.new_document,
-        };
-        answer_readers(shard, key, &record, view, write->collection->cached);
-    } else {
-        answer_readers(shard, key, NULL, NULL, write->collection->cached);
-    }
+    const struct row_record record = {
+        .version = write->entry.version,
+        .epoch = write->commit.epoch,
+        .sequence = write->commit.sequence,
+        .time_ms = write->commit.time_ms,
+        .document = write->entry.new_document,
+    };
+    answer_readers(shard, key, &record, write->entry.kind == ENTRY_PUT ? view : NULL,
+                   write->collection->cached);
 }
 
 /* ---- GET at the owner ---- */
@@ -387,14 +402,17 @@ static void read_from_store(struct shard *shard, struct request *request, struct
         stored = cache_fill(shard, request->collection, request->hash, key, &record, &view,
                             request->form);
     } else if (status == STATUS_NOT_FOUND) {
-        stored =
-            cache_fill(shard, request->collection, request->hash, key, NULL, NULL, request->form);
+        record = absent_now(shard);
+        stored = cache_fill(shard, request->collection, request->hash, key, &record, NULL,
+                            request->form);
     }
     request->cache = outcome_of(request, stored, false);
     request->ttl_ns = ttl_of(request, stored);
     request->made_at_ms = shard->thread->wall_ms;
     if (status == STATUS_OK) {
         answer_record(shard, request, &record, &view);
+    } else if (status == STATUS_NOT_FOUND) {
+        answer_absent(shard, request, &record);
     } else {
         request_complete(shard->thread, request, status);
     }

@@ -286,7 +286,8 @@ bool read_start(struct shard *shard, struct key_state *key);
  * away. */
 void read_overtaken(struct shard *shard, struct key_state *key, const struct write *write,
                     struct record_view *view);
-/* Fills the cache with what the store (or an apply) says; record and view NULL: absent. */
+/* Fills the cache with what the store (or an apply) says; view NULL: absent at the record's epoch
+ * and sequence. */
 bool cache_fill(struct shard *shard, const struct collection *collection, uint64_t hash,
                 struct bytes key, const struct row_record *record, struct record_view *view,
                 enum record_form form);
