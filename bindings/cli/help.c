@@ -59,7 +59,7 @@ void cli_help(FILE *out)
     }
     fputs("\n"
           "Records and changes are those of the server at freshet://127.0.0.1:7400, at\n"
-          "FRESHET_URL, or at --server URL. `man freshet` tells it all.\n"
+          "FRESHET_URL, or at --server URL. The man page freshet(1) tells it all.\n"
           "Exit codes: 0 clean, 1 failure (the message says what to do), 2 usage.\n",
           out);
 }

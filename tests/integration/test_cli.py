@@ -286,15 +286,15 @@ class TestImport(CliTest):
     def test_ten_thousand_records_come_back_as_they_were_written(self):
         lines = [
             json.dumps({"id": f"{number:05}", "text": "x" * (number % 300), "price": number / 8, "deep": [{"n": number}]})
-            for number in range(10000)
+            for number in range(10001)
         ]
         put = self.cli("put", "pets", "--lines", stdin="\n".join(lines) + "\n", status=0)
-        self.assertRegex(put.out, r"^10,000 created, 0 replaced, 0 unchanged, 0 refused in ")
+        self.assertRegex(put.out, r"^10,001 created, 0 replaced, 0 unchanged, 0 refused in ")
         self.assertEqual(put.err, "", "no progress where there is no terminal")
         exported = self.cli("list", "pets")
         self.assertTrue(exported.lines == [json.loads(line) for line in lines], "they differ")
         again = self.cli("put", "pets", "--lines", "-", "--json", stdin=exported.out).json
-        self.assertEqual((again["created"], again["replaced"], again["unchanged"]), (0, 0, 10000))
+        self.assertEqual((again["created"], again["replaced"], again["unchanged"]), (0, 0, 10001))
 
 
 class TestRefusals(CliTest):
@@ -397,6 +397,21 @@ class TestWatch(CliTest):
 
 
 class TestRestart(unittest.TestCase):
+    def test_ctrl_c_is_heard_while_the_server_is_away(self):
+        server = support.Server(("--threads", "1"))
+        self.addCleanup(server.remove)
+        server.start()
+        watch = Watch(server, "pets", "--from", "earliest", "--json")
+        self.addCleanup(watch.close)
+        run("put", "pets", "one", "{}", server=server)
+        watch.wait(1)
+        server.kill()
+        began = time.monotonic()
+        ended = watch.stop()
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(ended.status, 0)
+        self.assertEqual(json.loads(ended.err)["position"], json.loads(ended.out)["position"])
+
     def test_a_watch_outlives_the_server(self):
         port = support.free_ports(1)[0]
         server = support.Server(("--threads", "1", "--wire", f"127.0.0.1:{port}"))
@@ -503,6 +518,24 @@ class TestBench(CliTest):
 
     def test_a_collection_that_is_not_there(self):
         self.assertIn("nowhere", self.cli("bench", "put", "--collection", "nowhere", "--seconds", "1", status=1).err)
+
+    def test_ctrl_c_ends_it_early_and_leaves_nothing_behind(self):
+        process = subprocess.Popen(
+            [support.BINARY, "bench", "mixed", "--seconds", "600", "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=environment(self.server),
+        )
+        # Changed again after they were all made: it measures.
+        support.eventually(self.is_measuring, TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=TIMEOUT_S)[0]
+        self.assertEqual(process.returncode, 0)
+        self.assertLess(json.loads(out)["seconds"], 600)
+        self.assertEqual(self.cli("list", "pets").out, "")
+
+    def is_measuring(self):
+        return any(record["n"] > 1000 for record in self.cli("list", "pets").lines)
 
     def test_the_matcher_is_measured_as_before(self):
         with tempfile.TemporaryDirectory() as folder:
