@@ -4,7 +4,7 @@ import type { Document } from "./document.js";
 import type { Feed } from "./feed.js";
 import type { Change } from "./types.js";
 
-/** `Symbol.asyncDispose`, where the engine has it. @internal */
+/** `Symbol.asyncDispose`, where the engine has it. */
 export const ASYNC_DISPOSE: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? (Symbol.for("nodejs.asyncDispose") as typeof Symbol.asyncDispose);
 

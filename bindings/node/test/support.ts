@@ -226,7 +226,7 @@ export class RealServer {
     const http = this.#ports?.http ?? "127.0.0.1:0";
     const wire = this.#ports?.wire ?? "127.0.0.1:0";
     const options = ["serve", "--data", this.#folder, "--http", http, "--wire", wire, "--threads", "1", "--cache-bytes", "16MiB"];
-    const child = spawn(FRESHET_BIN, options, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, FRESHET_LOG_LEVEL: "warn" } });
+    const child = spawn(FRESHET_BIN, options, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, FRESHET_LOG_LEVEL: "warning" } });
     this.#process = child;
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     for await (const line of lines) {
@@ -243,6 +243,11 @@ export class RealServer {
   /** kill -9. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
+  }
+
+  /** A clean end, after which it can be started again. */
+  async terminate(): Promise<void> {
+    await this.#end("SIGTERM");
   }
 
   async stop(): Promise<void> {
