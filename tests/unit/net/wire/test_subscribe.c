@@ -16,7 +16,8 @@ static void begin(void)
     tom = client_open();
 }
 
-TestSuite(wire_subscribe, .init = begin, .fini = turns_end);
+/* Each ends with turns_end, in the test itself: what is left behind is a failure of it. */
+TestSuite(wire_subscribe, .init = begin);
 
 static void credit(struct client *client, uint32_t id, uint32_t changes)
 {
@@ -73,6 +74,7 @@ Test(wire_subscribe, a_change_goes_out_in_the_turn_in_which_it_is_published)
     cr_assert_gt(rex->sending, 0, "it is on its way");
     turns_step();
     client_expect(rex, "CHANGES 7 1 caught-up");
+    turns_end();
 }
 
 Test(wire_subscribe, changes_of_a_turn_go_out_in_one_frame)
@@ -84,6 +86,7 @@ Test(wire_subscribe, changes_of_a_turn_go_out_in_one_frame)
     turns_put("c", "{}");
     turns_settle();
     client_expect(rex, "CHANGES 7 3 caught-up");
+    turns_end();
 }
 
 Test(wire_subscribe, subscriptions_of_one_connection_take_turns_with_frames)
@@ -98,6 +101,7 @@ Test(wire_subscribe, subscriptions_of_one_connection_take_turns_with_frames)
     turns_settle();
     client_expect(rex, "CHANGES 8 1, CHANGES 7 1, CHANGES 8 1, CHANGES 7 1, "
                        "CHANGES 8 0 caught-up, CHANGES 7 0 caught-up");
+    turns_end();
 }
 
 Test(wire_subscribe, a_frame_ends_when_it_is_full)
@@ -119,6 +123,7 @@ Test(wire_subscribe, a_frame_ends_when_it_is_full)
     cr_assert_geq(frames, 4);
     cr_assert_leq(frames, 10, "later ones are larger");
     cr_assert_eq(atomic_load(&turns_all()->server->statistics.changes_sent), 200);
+    turns_end();
 }
 
 Test(wire_subscribe, without_credit_nothing_is_sent_and_nothing_kept)
@@ -138,6 +143,7 @@ Test(wire_subscribe, without_credit_nothing_is_sent_and_nothing_kept)
     turns_settle();
     client_expect(rex, "CHANGES 7 1 caught-up");
     cr_assert_eq(only_subscription(rex)->credit, 1);
+    turns_end();
 }
 
 Test(wire_subscribe, a_client_that_does_not_read_costs_a_bounded_output)
@@ -160,6 +166,7 @@ Test(wire_subscribe, a_client_that_does_not_read_costs_a_bounded_output)
     cr_assert_eq(atomic_load(&turns_all()->server->statistics.changes_sent), 200);
     cr_assert_eq(only_subscription(rex)->subscription.state, SUBSCRIPTION_LIVE);
     cr_assert_eq(rex->connection->output.unsent_bytes, 0);
+    turns_end();
 }
 
 /* ---- invalidations and PINGs ---- */
@@ -173,25 +180,20 @@ Test(wire_subscribe, keys_of_a_turn_go_out_in_one_frame)
     turns_put("a", "{\"n\":1}");
     turns_settle();
     client_expect(rex, "INVALIDATE 9 live a b a");
+    turns_end();
 }
 
-Test(wire_subscribe, who_is_behind_is_told_so)
+/* Of the invalidations that have come: the last one alone is live. */
+static void expect_last_live(struct client *client)
 {
-    for (int i = 0; i < STREAM_STEP_ENTRIES; i++) {
-        char json[32];
-        snprintf(json, sizeof(json), "{\"n\":%d}", i);
-        turns_put("a", json);
-    }
-    CLIENT_SUBSCRIBE(rex, 9, it->invalidate = true; it->from = FRESHET__FROM__EARLIEST);
-    turns_settle();
     uint32_t live = 0;
     uint32_t behind = 0;
     struct sent_frame frame;
-    while (client_frame(rex, &frame)) {
+    while (client_frame(client, &frame)) {
         if (frame.header.opcode == FRAME_INVALIDATE) {
-            /* The last byte of the position is behind 1 + 2 + 52 others. */
+            /* Behind the head of the array, and the position with its own. */
             bool is_live = frame.body.data[3 + POSITION_TEXT_BYTES] == 0xc3;
-            cr_assert(live == 0);
+            cr_assert_eq(live, 0);
             live += is_live ? 1 : 0;
             behind += is_live ? 0 : 1;
         }
@@ -199,6 +201,34 @@ Test(wire_subscribe, who_is_behind_is_told_so)
     }
     cr_assert_eq(live, 1, "the last one");
     cr_assert_gt(behind, 0);
+}
+
+static void put_many(uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char json[32];
+        snprintf(json, sizeof(json), "{\"n\":%u}", i);
+        turns_put("a", json);
+    }
+}
+
+Test(wire_subscribe, who_is_behind_is_told_so)
+{
+    put_many(STREAM_STEP_ENTRIES);
+    CLIENT_SUBSCRIBE(rex, 9, it->invalidate = true; it->from = FRESHET__FROM__EARLIEST);
+    turns_settle();
+    expect_last_live(rex);
+    turns_end();
+}
+
+Test(wire_subscribe, who_falls_behind_is_told_so)
+{
+    invalidate(rex, 9);
+    client_expect(rex, "SUBSCRIBE 9 200, INVALIDATE 9 live");
+    put_many(STREAM_STEP_ENTRIES + 1);
+    turns_settle();
+    expect_last_live(rex);
+    turns_end();
 }
 
 Test(wire_subscribe, a_pong_waits_until_what_was_committed_is_written)
@@ -212,6 +242,7 @@ Test(wire_subscribe, a_pong_waits_until_what_was_committed_is_written)
     client_send(rex, FRAME_PING, 21, BYTES_EMPTY);
     turns_settle();
     client_expect(rex, "INVALIDATE 9 live a, PING 21 200");
+    turns_end();
 }
 
 Test(wire_subscribe, a_pong_waits_while_its_invalidations_have_no_room)
@@ -249,6 +280,7 @@ Test(wire_subscribe, a_pong_waits_while_its_invalidations_have_no_room)
     }
     cr_assert_eq(next, 100 + WIRE_PINGS_MAX);
     cr_assert_gt(keys, 0);
+    turns_end();
 }
 
 Test(wire_subscribe, what_ends_an_invalidation_comes_before_the_pong)
@@ -260,6 +292,7 @@ Test(wire_subscribe, what_ends_an_invalidation_comes_before_the_pong)
     client_send(rex, FRAME_UNSUBSCRIBE, 9, BYTES_EMPTY);
     turns_settle();
     client_expect(rex, "UNSUBSCRIBE 9 200, PING 21 200");
+    turns_end();
 }
 
 /* ---- ends ---- */
@@ -276,6 +309,7 @@ Test(wire_subscribe, goaway_ends_subscriptions_and_refuses_pings_that_wait)
     turns_settle();
     client_expect(rex, "ERROR 21 503, GOAWAY 0 0, ERROR 10 503");
     cr_assert_eq(atomic_load(&turns_all()->server->statistics.subscriptions), 0);
+    turns_end();
 }
 
 Test(wire_subscribe, connections_go_in_any_state)
@@ -300,10 +334,13 @@ Test(wire_subscribe, connections_go_in_any_state)
         CLIENT_SUBSCRIBE(client, 5, it->consumer = name; it->credit = 20);
         CLIENT_SUBSCRIBE(client, 6, it->invalidate = true);
         client_send_message(client, FRAME_CONSUMER, 7, &consumer.base);
-        client_send(client, FRAME_PING, 8, BYTES_EMPTY);
         for (int i = 0; i < steps; i++) {
             turns_step();
         }
+        char json[32];
+        snprintf(json, sizeof(json), "{\"steps\":%d}", steps);
+        turns_put("rex", json);
+        client_send(client, FRAME_PING, 8, BYTES_EMPTY); /* waits for the invalidation of that */
         client_cut(client);
         turns_settle();
         cr_assert_null(client->connection);
@@ -313,6 +350,7 @@ Test(wire_subscribe, connections_go_in_any_state)
         *client = (struct client){0};
     }
     cr_assert_eq(atomic_load(&turns_all()->server->statistics.subscriptions), 0);
+    turns_end();
 }
 
 Test(wire_subscribe, a_subscription_that_is_refused_leaves_nothing)
@@ -334,6 +372,7 @@ Test(wire_subscribe, a_subscription_that_is_refused_leaves_nothing)
         cr_assert_eq(frame.header.code, frame.header.id == 26 ? 503 : 200);
         free((void *)(uintptr_t)(frame.body.data - FRAME_HEADER_BYTES));
     }
+    turns_end();
 }
 
 Test(wire_memory, a_subscription_without_memory_is_refused, .init = NULL)

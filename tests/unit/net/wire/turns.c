@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "protocol/base/assert.h"
 #include "protocol/document/document.h"
 
 #define STEPS_MAX 20000
@@ -161,9 +162,9 @@ void turns_end(void)
          i++) {
         turns_step();
     }
-    cr_assert(wire_server_drained(turns.server));
-    cr_assert_eq(atomic_load(&stream_statistics(turns.stream)->subscriptions), 0);
-    cr_assert_eq(turns.server->memory.used, 0, "%lu", turns.server->memory.used);
+    ASSERT(wire_server_drained(turns.server));
+    ASSERT(atomic_load(&stream_statistics(turns.stream)->subscriptions) == 0);
+    ASSERT(turns.server->memory.used == 0);
     wire_server_destroy(&turns.server);
     consumers_destroy(&turns.consumers[0]);
     stream_destroy(&turns.stream);

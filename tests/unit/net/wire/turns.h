@@ -41,6 +41,7 @@ struct sent_frame {
 };
 
 void turns_begin(uint64_t memory_bytes_max); /* 0: the default */
+/* Asserts that nothing is left: of the test itself, since nobody looks at what .fini does. */
 void turns_end(void);
 struct turns *turns_all(void);
 /* One turn of the loop: all that was submitted goes on by a step. */
@@ -65,8 +66,9 @@ void client_send_message(struct client *client, uint8_t opcode, uint32_t id,
     } while (0)
 /* The next frame; false: there is none. */
 bool client_frame(struct client *client, struct sent_frame *out);
-/* "SUBSCRIBE 7 200, CHANGES 7 2, INVALIDATE 8 live rex tom, ERROR 9 404": all frames that have come,
- * with the number of changes in CHANGES, other kinds by their names, and the ids in INVALIDATE. */
+/* "SUBSCRIBE 7 200, CHANGES 7 2, INVALIDATE 8 live rex tom, ERROR 9 404": all frames that have
+ * come, with the number of changes in CHANGES, other kinds by their names, and the ids in
+ * INVALIDATE. */
 void client_expect(struct client *client, const char *text);
 
 #endif
