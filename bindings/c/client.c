@@ -286,17 +286,17 @@ enum freshet_status freshet_get_many(struct freshet *db, const char *collection,
 static enum freshet_status write_and_wait(struct freshet *db, const struct core_write *write,
                                           struct freshet_written *out)
 {
+    struct freshet_written ignored;
+    out = out == NULL ? &ignored : out;
+    *out = (struct freshet_written){.id = "", .etag = "", .position = ""};
     if (!client_is_usable(db)) {
         return unusable(db);
     }
     struct client_call call = {.db = db};
     enum freshet_status status = client_await(
         &call, core_write(client_core(db), write, transport_now_ns(), client_done(&call)));
-    if (out != NULL) {
+    if (status == FRESHET_OK) {
         *out = call.written;
-        if (status != FRESHET_OK) {
-            *out = (struct freshet_written){.id = "", .etag = "", .position = ""};
-        }
     }
     return status;
 }

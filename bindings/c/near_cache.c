@@ -228,7 +228,8 @@ static bool is_overtaken(const struct near_cache *cache, uint64_t hash, struct n
                          uint64_t event_sent)
 {
     const struct event_set *set = set_of(cache, hash);
-    if (event_sent < cache->event_start) {
+    /* What was forgotten may have been a greater pair of this very key. */
+    if (event_sent < cache->event_start || event_sent < set->forgotten) {
         return true;
     }
     for (size_t way = 0; way < RECENT_WAYS; way++) {
@@ -237,10 +238,11 @@ static bool is_overtaken(const struct near_cache *cache, uint64_t hash, struct n
             return event->number > event_sent && near_pair_less(pair, event->pair);
         }
     }
-    return set->forgotten > event_sent;
+    return false;
 }
 
-void near_cache_invalidate(struct near_cache *cache, uint64_t hash, struct near_pair pair)
+/* Nothing older than that pair is shown from here on. */
+static void raise_floor(struct near_cache *cache, uint64_t hash, struct near_pair pair)
 {
     size_t index = slot_of(cache, hash);
     struct entry *entry = cache->slots[index].entry;
@@ -248,6 +250,11 @@ void near_cache_invalidate(struct near_cache *cache, uint64_t hash, struct near_
         slot_remove(cache, index);
     }
     event_note(cache, hash, pair);
+}
+
+void near_cache_invalidate(struct near_cache *cache, uint64_t hash, struct near_pair pair)
+{
+    raise_floor(cache, hash, pair);
     cache->invalidations++;
 }
 
@@ -337,6 +344,8 @@ void near_cache_fill(struct near_cache *cache, const struct near_key *key,
     ASSERT(event_sent <= cache->event);
     ASSERT(key->collection.size <= UINT16_MAX && key->id.size <= UINT16_MAX);
     if (is_overtaken(cache, key->hash, state->pair, event_sent)) {
+        /* It may only seem so; and whoever asked has read it. */
+        raise_floor(cache, key->hash, state->pair);
         cache->dropped_fills++;
         return;
     }
