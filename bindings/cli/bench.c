@@ -181,6 +181,7 @@ static void request_done(void *context, const struct freshet_result *result)
     if (result->status == FRESHET_OK) {
         uint64_t spent_ns = cli_now_ns() - request->sent_ns;
         bench->finished++;
+        ASSERT(spent_ns < bucket_end(bucket_of(spent_ns)));
         bench->times[bucket_of(spent_ns)]++;
         bench->longest_ns = spent_ns > bench->longest_ns ? spent_ns : bench->longest_ns;
     } else {

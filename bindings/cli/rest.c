@@ -137,17 +137,11 @@ static int transport_fail(struct rest *rest, CURLcode result)
     return cli_fail(rest->cli, &problem);
 }
 
-static struct curl_slist *headers_of(const struct cli *cli, struct bytes body)
+static struct curl_slist *headers_of(struct bytes body)
 {
-    const char *token = cli_setting(cli, CLI_OPTION_TOKEN, "FRESHET_TOKEN", NULL);
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     if (body.size > 0) {
         headers = curl_slist_append(headers, "Content-Type: application/json");
-    }
-    if (token != NULL) {
-        char line[TEXT_BYTES_MAX];
-        snprintf(line, sizeof(line), "Authorization: Bearer %s", token);
-        headers = curl_slist_append(headers, line);
     }
     return headers;
 }
@@ -155,7 +149,8 @@ static struct curl_slist *headers_of(const struct cli *cli, struct bytes body)
 static CURLcode perform(struct rest *rest, const char *method, struct bytes body)
 {
     CURL *curl = rest->curl;
-    struct curl_slist *headers = headers_of(rest->cli, body);
+    struct curl_slist *headers = headers_of(body);
+    const char *token = cli_setting(rest->cli, CLI_OPTION_TOKEN, "FRESHET_TOKEN", NULL);
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, rest->url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -167,6 +162,10 @@ static CURLcode perform(struct rest *rest, const char *method, struct bytes body
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, rest);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
                      (long)cli_number(rest->cli, CLI_OPTION_TIMEOUT, TIMEOUT_MS));
+    if (token != NULL) {
+        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+        curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, token);
+    }
     if (body.size > 0) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data);

@@ -26,7 +26,7 @@
     X("Records", "list", "print all records of a collection, or those of an index value")          \
     X("Changes", "watch", "print changes as they happen")                                          \
     X("Changes", "consumers", "named positions in the changes: list, get, put, delete")            \
-    X("Changes", "rules", "calls that changes cause: list, get, put, delete, dead-letters, …")     \
+    X("Changes", "rules", "calls on changes: list, get, put, delete, dead-letters, redrive")       \
     X("Tools", "bench", "measure a server: get, put, mixed; or the matcher: filter")               \
     X("Tools", "completion", "print a shell's completion script: bash, zsh")                       \
     X("Tools", "version", "print the version")                                                     \

@@ -1,5 +1,6 @@
 """The command line: each command against a real server, its exit codes, and what a terminal sees of it."""
 
+import http.server
 import json
 import os
 import pathlib
@@ -10,10 +11,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
 import support
+from receiver import Receiver
 
 TIMEOUT_S = 60
 MAN_PAGE = support.ROOT / "bindings" / "cli" / "man" / "freshet.1"
@@ -380,6 +383,19 @@ class TestWatch(CliTest):
         self.assertEqual(watch.changes[-1]["newImage"]["title"], "new")
         self.assertNotIn("oldImage", watch.changes[-1])
 
+    def test_events_of_users_are_told_too(self):
+        watch = self.watch("--from", "latest")
+        watch_json = self.watch("--from", "latest", "--json")
+
+        def seen():
+            event = {"source": "shop", "detail-type": "OrderPlaced", "detail": {"total": 3}}
+            self.assertEqual(self.request("POST", "/events", event).status // 100, 2)
+            return watch.lines and watch_json.lines
+
+        support.eventually(seen)
+        self.assertRegex(watch.lines[0], r"^\d\d:\d\d:\d\d\.\d{3}  EVENT   shop  OrderPlaced$")
+        self.assertEqual(watch_json.changes[0]["detail"], {"total": 3})
+
     def test_enter_and_leave(self):
         pattern = '{"newImage":{"state":["open"]},"keys":{"id":["door"]}}'
         watch = self.watch("pets", "--from", "earliest", "--enter-leave", "--pattern", pattern)
@@ -485,13 +501,48 @@ class TestRules(CliTest):
         error = json.loads(self.cli("rules", "get", "mail", "--json", status=1).err)
         self.assertEqual((error["status"], error["subject"]), (404, "mail"))
 
-    def test_a_list_longer_than_a_page(self):
+    def test_rules_come_in_the_order_of_their_names(self):
         for number in range(3):
             self.cli("rules", "put", f"paged-{number}", '{"enabled":false,"target":{"url":"http://127.0.0.1:1/"}}')
         names = [rule["name"] for rule in self.cli("rules", "list", "--json").lines]
         self.assertEqual(names, ["paged-0", "paged-1", "paged-2"])
         for name in names:
             self.cli("rules", "delete", name)
+
+    def test_a_list_of_several_pages(self):
+        class Pages(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                page = int(self.path.partition("cursor=")[2] or 0)
+                self.send_response(200)
+                if page < 2:
+                    self.send_header("Link", f'</rules?cursor={page + 1}>; rel="next"')
+                self.end_headers()
+                self.wfile.write(json.dumps([{"name": f"rule-{page}"}]).encode())
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Pages) as pages:
+            thread = threading.Thread(target=pages.serve_forever)
+            thread.start()
+            try:
+                rules = self.cli("rules", "list", "--json", "--http", f"http://127.0.0.1:{pages.server_port}").lines
+            finally:
+                pages.shutdown()
+                thread.join()
+        self.assertEqual([rule["name"] for rule in rules], ["rule-0", "rule-1", "rule-2"])
+
+    def test_what_is_sent_over_http(self):
+        receiver = Receiver()
+        self.addCleanup(receiver.close)
+        self.cli("rules", "delete", "a b/ä", "--http", receiver.url("/"), variables={"FRESHET_TOKEN": "secret"})
+        call = receiver.wait(1)[0]
+        self.assertEqual((call.method, call.path), ("DELETE", "/rules/a%20b%2F%C3%A4"))
+        self.assertEqual(call.headers["authorization"], "Bearer secret")
+        not_freshet = self.cli("rules", "list", "--http", receiver.url(""), status=1)
+        self.assertIn("is this Freshet?", not_freshet.err)
+        receiver.decide = lambda call: 500
+        self.assertIn("the answer is 500", self.cli("rules", "list", "--http", receiver.url(""), status=1).err)
 
     def test_what_is_wrong_with_a_rule_is_told(self):
         self.assertIn("target", self.cli("rules", "put", "bad", "{}", status=1).err)
