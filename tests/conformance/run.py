@@ -14,10 +14,11 @@ tests/run.py runs the same through test_c.py, test_python.py, test_node.py and t
                                                     JSON with numbers digit for digit; `any` is anything but null
             save: { E: etag }                       later texts may say ${E}
           - get: { collection: pets, id: none }
-            error: { code: 404, type: "", detail: part of it }
+            error: { code: 404, type: "", detail: part of it }      code: [0, 400] is one of them: 0 when the client finds it itself
           - rest: { method: PUT, path: /pets/a, body: '{}' }        expect: { status, json }
           - server: stop | kill | start | restart | terminate       terminate: SIGTERM, while it goes on
           - proxy: { delay: to_client, seconds: 0.1 } | { hold: … } | { resume: … } | { cut: now } | { cut_after: …, bytes: N } | { refuse: true }
+          - subscribe_refused: { … }                    a subscribe that fails, or whose first `next` does
           - maybe_put: { … }                            a put that may fail because the connection does
           - rising: '${CHANGES}'                        saved changes, whose sequences must rise; expect: { sequences: how many }
           - distinct: ['${A}', '${B}']                  records of a snapshot in saved changes, each once; expect: { ids: how many }
@@ -182,7 +183,11 @@ def error_difference(expected, answer):
     detail = expected.get("detail", "")
     if detail not in error.get("detail", ""):
         return f"detail {error.get('detail')!r} without {detail!r}"
-    return difference({name: value for name, value in expected.items() if name != "detail"}, error, "error")
+    codes = expected.get("code", [])
+    if isinstance(codes, list) and codes and error["code"] not in codes:
+        return f"code {error['code']} is none of {codes}"
+    done = ("detail", "code") if isinstance(codes, list) else ("detail",)
+    return difference({name: value for name, value in expected.items() if name not in done}, error, "error")
 
 
 def filled(value, saved):
@@ -314,6 +319,10 @@ class Case:
         text = answer.body.decode()
         shown = {"status": answer.status, "json": text, "etag": answer.headers.get("etag")}
         return {"ok": {**shown, "position": answer.headers.get("freshet-position")}}
+
+    def do_subscribe_refused(self, members):
+        answer = self.world.driver.ask("subscribe", **members)
+        return answer if "error" in answer else self.world.driver.ask("next", name=members["name"], timeout_ms=10000)
 
     def do_maybe_put(self, members):
         answer = self.world.driver.ask("put", **members)

@@ -6,7 +6,7 @@ import * as freshet from "../../../bindings/node/dist/index.js";
 
 const TIMED = new Set(["get", "put", "patch", "create", "delete"]);
 const NUMBERS_AND_STRINGS = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g;
-const NUMBER = "\u0001number";
+const NUMBER = "a number of the driver";
 
 class Unsupported extends Error {}
 

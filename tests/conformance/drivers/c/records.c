@@ -51,12 +51,15 @@ static enum freshet_status get(struct driver *driver, struct bytes object, struc
         .minimum_position = line_text(&driver->line, object, "minimum_position"),
         .fresh = line_flag(object, "fresh"),
     };
+    bool is_plain = options.minimum_position == NULL && !options.fresh;
     struct freshet_record record = {0};
     driver->start_ns = driver_clock_ns();
-    enum freshet_status status = freshet_get_with(driver->db, collection, id, &options, &record);
+    enum freshet_status status =
+        is_plain ? freshet_get(driver->db, collection, id, &record)
+                 : freshet_get_with(driver->db, collection, id, &options, &record);
     driver->end_ns = driver_clock_ns();
     /* An absence has its place in the order of changes; an unknown collection has none. */
-    if (status == FRESHET_NOT_FOUND && record.sequence > 0) {
+    if (status == FRESHET_NOT_FOUND && record.epoch > 0) {
         status = FRESHET_OK;
         record.data = NULL;
     }
@@ -241,7 +244,7 @@ static void batch_fill(struct driver *driver, struct bytes object, struct batch 
 static void put_result(struct writer *out, const struct freshet_operation *one)
 {
     bool is_get = one->kind == FRESHET_BATCH_GET;
-    bool is_absent = is_get && one->status == FRESHET_NOT_FOUND && one->record.sequence > 0;
+    bool is_absent = is_get && one->status == FRESHET_NOT_FOUND && one->record.epoch > 0;
     put_begin(out, '{');
     if (one->status != FRESHET_OK && !is_absent) {
         put_error(out, one->status, NULL, one->detail);
