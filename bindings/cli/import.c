@@ -157,9 +157,11 @@ static void line_take(struct import *import, struct bytes line)
         refuse(import, import->line, "the line is longer than a record may be (1 MiB)");
         return;
     }
-    if (json_to_document(line, &document, &error) != STATUS_OK) {
+    enum status status = json_to_document(line, &document, &error);
+    if (status != STATUS_OK) {
         char text[sizeof(error.text) + 64];
-        snprintf(text, sizeof(text), "column %u: this is not JSON: %s", error.column, error.text);
+        snprintf(text, sizeof(text), "%scolumn %u: %s",
+                 status == STATUS_INVALID ? "this is not JSON: " : "", error.column, error.text);
         refuse(import, import->line, text);
         return;
     }
