@@ -270,7 +270,9 @@ describe("with a server", { skip: FRESHET_BIN === "" ? "FRESHET_BIN is not set" 
       try {
         for await (const each of db.subscribe({ consumer: "team", member: name, signal: stop.signal })) {
           seen.set(each.id as string, [...(seen.get(each.id as string) ?? []), name]);
-          await db.ack("team", each.position, { member: name }).catch((error: unknown) => assert.ok(error instanceof Conflict));
+          if (seen.size % 25 === 0) {
+            await db.ack("team", each.position, { member: name }).catch((error: unknown) => assert.ok(error instanceof Conflict));
+          }
           if (seen.size === 100) {
             stop.abort();
           }
