@@ -27,6 +27,7 @@ static void fake_receive_start(struct socket *socket)
 static void fake_receive_stop(struct socket *socket)
 {
     client_of(socket)->stopping = true;
+    client_of(socket)->stops++;
 }
 
 static void fake_send(struct socket *socket, const struct iovec *pieces, size_t count)
@@ -51,6 +52,11 @@ static void fake_nothing(struct socket *socket)
     (void)socket;
 }
 
+static void fake_shut_write(struct socket *socket)
+{
+    client_of(socket)->shut = true;
+}
+
 static void fake_close(struct socket *socket, bool reset)
 {
     (void)reset;
@@ -62,7 +68,7 @@ static const struct socket_transport fake_transport = {
     .receive_stop = fake_receive_stop,
     .send = fake_send,
     .send_stop = fake_nothing,
-    .shut_write = fake_nothing,
+    .shut_write = fake_shut_write,
     .limit = fake_nothing,
     .probe = fake_nothing,
     .close = fake_close,
@@ -97,7 +103,8 @@ struct turns *turns_all(void)
 void turns_begin(uint64_t memory_bytes_max)
 {
     memset(&turns, 0, sizeof(turns));
-    world_create(&turns.world, &(struct world_options){.seed = 1});
+    world_create(&turns.world,
+                 &(struct world_options){.seed = 1, .cache_bytes = WORLD_CACHE_DEFAULT});
     struct engine_thread *thread = engine_thread_at(turns.world.engine, 0);
     const struct stream_options stream = {.engine = turns.world.engine,
                                           .engine_thread = thread,
@@ -207,7 +214,29 @@ void client_send_message(struct client *client, uint8_t opcode, uint32_t id,
     client_send(client, opcode, id, bytes_of(bytes, size));
 }
 
-struct client *client_open(void)
+void client_send_bytes(struct client *client, struct bytes bytes)
+{
+    uint8_t *copy = malloc(bytes.size + 1);
+    cr_assert_not_null(copy);
+    memcpy(copy, bytes.data, bytes.size);
+    wire_socket_events.received(&client->connection->socket, copy, bytes.size);
+    /* Whoever looks at it later is found. */
+    free(copy);
+}
+
+void client_end(struct client *client)
+{
+    wire_socket_events.receive_ended(&client->connection->socket, 0);
+}
+
+void client_forget(struct client *client)
+{
+    cr_assert_null(client->connection);
+    free(client->received);
+    *client = (struct client){.connection = NULL};
+}
+
+struct client *client_connect(void)
 {
     int fd = 0;
     while (turns.clients[fd].connection != NULL || turns.clients[fd].received != NULL) {
@@ -218,6 +247,12 @@ struct client *client_open(void)
     client->connection = wire_connection_open(turns.server, fd, false);
     cr_assert_not_null(client->connection);
     turns_step();
+    return client;
+}
+
+struct client *client_open(void)
+{
+    struct client *client = client_connect();
     uint32_t version = FRAME_VERSION;
     char invalidate[] = "invalidate";
     char *features[] = {invalidate};
@@ -257,7 +292,7 @@ bool client_frame(struct client *client, struct sent_frame *out)
     return true;
 }
 
-static void frame_free(struct sent_frame *frame)
+void sent_frame_free(struct sent_frame *frame)
 {
     free((void *)(uintptr_t)(frame->body.data - FRAME_HEADER_BYTES));
 }
@@ -332,7 +367,7 @@ void client_expect(struct client *client, const char *text)
             writer_u8(&out, ' ');
             writer_decimal(&out, frame.header.code);
         }
-        frame_free(&frame);
+        sent_frame_free(&frame);
     }
     cr_assert(!out.failed);
     cr_assert(bytes_equal(writer_bytes(&out), bytes_of_text(text)), "expected %s\n     got %.*s",

@@ -23,6 +23,8 @@ struct client {
     size_t sending; /* bytes with the "kernel" */
     bool slow;      /* takes nothing while this is set */
     bool stopping;  /* its receive was asked to stop */
+    bool shut;      /* the server has shut its side */
+    uint32_t stops; /* how often its receive was stopped */
 };
 
 struct turns {
@@ -49,8 +51,16 @@ void turns_step(void);
 void turns_settle(void);
 void turns_put(const char *id, const char *json);
 
+/* Has said nothing yet. */
+struct client *client_connect(void);
 /* Has said HELLO and got WELCOME. */
 struct client *client_open(void);
+/* Bytes as they are. */
+void client_send_bytes(struct client *client, struct bytes bytes);
+/* Has shut its side. */
+void client_end(struct client *client);
+/* Its connection is gone: the place is free for another. */
+void client_forget(struct client *client);
 /* Its socket breaks. */
 void client_cut(struct client *client);
 void client_send(struct client *client, uint8_t opcode, uint32_t id, struct bytes body);
@@ -64,8 +74,9 @@ void client_send_message(struct client *client, uint8_t opcode, uint32_t id,
         __VA_ARGS__;                                                                               \
         client_send_message((client), FRAME_SUBSCRIBE, (number), &it->base);                       \
     } while (0)
-/* The next frame; false: there is none. */
+/* The next frame, to be freed; false: there is none. */
 bool client_frame(struct client *client, struct sent_frame *out);
+void sent_frame_free(struct sent_frame *frame);
 /* "SUBSCRIBE 7 200, CHANGES 7 2, INVALIDATE 8 live rex tom, ERROR 9 404": all frames that have
  * come, with the number of changes in CHANGES, other kinds by their names, and the ids in
  * INVALIDATE. */
