@@ -30,9 +30,9 @@ class CommandLine(unittest.TestCase):
         self.assertIn("usage: freshet COMMAND", ended.stderr)
 
     def test_an_unknown_command_is_usage(self):
-        ended = run("watch")
+        ended = run("wtach")
         self.assertEqual(ended.returncode, 2)
-        self.assertIn("no command 'watch'", ended.stderr)
+        self.assertIn("no command 'wtach'", ended.stderr)
 
     def test_version_and_help_are_clean(self):
         self.assertRegex(run("version").stdout, r"^freshet \d+\.\d+\.\d+\n$")
