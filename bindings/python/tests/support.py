@@ -207,10 +207,11 @@ class Proxy:
                 continue
             with self.lock:
                 self.pairs.append((client, server))
-            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+            pair = [threading.Thread(target=self._pump, args=(client, server, False, ()), daemon=True)]
+            pair[0].start()
+            threading.Thread(target=self._pump, args=(server, client, True, pair), daemon=True).start()
 
-    def _pump(self, source, sink, held):
+    def _pump(self, source, sink, held, pair):
         try:
             while data := source.recv(65536):
                 if held:
@@ -223,6 +224,10 @@ class Proxy:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        if held:  # one of the two pumps closes both, when the other has ended
+            pair[0].join()
+            source.close()
+            sink.close()
 
     def cut(self):
         """Ends all connections that there are."""

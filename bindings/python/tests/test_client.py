@@ -3,7 +3,6 @@
 import gc
 import socket
 import threading
-import time
 import unittest
 
 import support
@@ -275,12 +274,24 @@ class Scripted:
             connection.drain()
 
         subscription = self.client(self.serve(script)).subscribe(window=10)
-        found = []
-        for one in subscription:
-            found.append(one.sequence)
-            if one.sequence == 100:
-                break
-        self.assertEqual(found, list(range(1, 101)))
+        found = [subscription.next(10) for _ in range(100)]
+        self.assertEqual([one.sequence for one in found if one], list(range(1, 101)))
+
+    def test_pings_keep_coming_though_nothing_else_does(self):
+        enough = threading.Event()
+
+        def script(connection):
+            connection.greet()
+            id, _ = connection.expect(_frames.SUBSCRIBE)
+            connection.send(control(0xC1, id, pb.Subscribed(position="p0")))
+            for _ in range(6):
+                ping, _ = connection.expect(_frames.PING)
+                connection.send(frame(0xC7, ping))
+            enough.set()
+            connection.drain()
+
+        self.client(self.serve(script), near_cache_bytes=1000, lease=0.1)
+        self.assertTrue(enough.wait(5))
 
     def test_a_refused_subscription_raises_where_it_is_made(self):
         def script(connection):
@@ -439,6 +450,21 @@ class Threads(unittest.TestCase):
         subscription = client.subscribe()
         self.assertTrue(client.put("pets", "a", {"x": "x" * (7 << 20)}).created)
         self.assertEqual(sum(1 for _ in range(8) if subscription.next(10)), 8)
+
+
+    def test_what_the_socket_does_not_take_at_once_is_sent_as_soon_as_it_does(self):
+        def script(connection):
+            connection.greet()
+            write, body = connection.expect(_frames.PUT)
+            self.assertGreater(len(body), 7 << 20)
+            connection.send(answer(_frames.PUT, write, WRITTEN, 201))
+            connection.drain()
+
+        server = support.ScriptedServer(script)
+        self.addCleanup(server.close)
+        client = freshet.connect(server.url)
+        self.addCleanup(client.close)
+        self.assertTrue(client.put("pets", "a", {"x": "x" * (7 << 20)}, timeout=5).created)
 
 
 class Cancelling(unittest.IsolatedAsyncioTestCase):

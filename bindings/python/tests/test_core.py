@@ -8,11 +8,11 @@ import warnings
 import support
 from support import answer, change, changes, control, error, frame, invalidate, requests_in, welcome
 
-from freshet import _core, _feed, _frames, _near, _shell, freshet_pb2 as pb
+from freshet import _core, _frames, _near, _shell, freshet_pb2 as pb
 from freshet import _operations as ops
 from freshet._errors import (
     Closed, Conflict, Disconnected, FreshetError, NotFound, OutcomeUnknown, PositionExpired,
-    ProtocolError, Timeout, TooLarge, Unauthorized)
+    ProtocolError, Timeout, TooLarge)
 
 WRITTEN = [1, 5, 1, "a", '"0-1-5"', "p5", True]
 

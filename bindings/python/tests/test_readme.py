@@ -1,4 +1,4 @@
-"""The README's examples, in its order, against a real server: they print what stands behind the lines, or below."""
+"""The README's examples, in its order, against a real server: they print what stands behind the lines."""
 
 import os
 import re
@@ -14,9 +14,8 @@ ADDRESS = "freshet://127.0.0.1:7400"
 
 def examples():
     """(code, the lines that it prints)"""
-    for code, below in re.findall(r"```python\n(.*?)```\n((?:\n(?:    .*\n)+)?)", TEXT, re.DOTALL):
-        behind = re.findall(r"print\(.*\)  # (.*)$", code, re.MULTILINE)
-        yield code, behind or [line.strip() for line in below.strip().splitlines()]
+    for code in re.findall(r"```python\n(.*?)```\n", TEXT, re.DOTALL):
+        yield code, re.findall(r"print\(.*\)  # (.*)$", code, re.MULTILINE)
 
 
 class Readme(support.RealTest):

@@ -186,7 +186,8 @@ class Client:
 
     async def batch(self, operations: Sequence[ops.BatchOperation], *,
                     timeout: float | None = None) -> builtins.list[ops.BatchResult]:
-        """Several Get, Put, Patch, Delete and Create in one round trip; no transaction.
+        """Several Get, Put, Patch, Delete and Create in one round trip; no transaction:
+        each stands for itself, and a Get may see a Put of the same batch or not.
 
         Results in their order: what the call alone would return, or the FreshetError that it would
         raise.
