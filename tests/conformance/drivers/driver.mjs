@@ -128,14 +128,12 @@ async function nextChange(subscription, timeoutMs) {
 
 const OPERATIONS = {
   async connect({ db, url, near_cache_bytes, lease_ms, timeout_ms, connect_timeout_ms, checked, no_reconnect, token }) {
-    if (no_reconnect) {
-      throw new Unsupported("a client that does not connect again");
-    }
     await clients.get(db)?.close();
     const options = given({
       nearCacheBytes: near_cache_bytes,
       nearCacheLeaseMs: lease_ms,
       timeoutMs: timeout_ms,
+      reconnect: no_reconnect === true ? false : undefined,
       connectTimeoutMs: connect_timeout_ms,
       checked,
       token,
