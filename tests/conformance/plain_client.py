@@ -150,6 +150,9 @@ class Client:
         hello = encode("Hello", versions=[1], features=features, token=token, client="plain/1")
         self.welcome = decode("Welcome", self.call(HELLO, hello)[1])
 
+    def close(self):
+        self.socket.close()
+
     def send(self, opcode, body, request=None, flags=CHECKED):
         if request is None:
             self.last_id = request = self.last_id + 1
