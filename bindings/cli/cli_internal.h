@@ -90,7 +90,12 @@ const char *cli_advice(enum freshet_status status);
 
 /* ---- print.c: results ---- */
 
-/* JSON that is known to be whole, and a new line; indented if pretty. */
+/*
+ * A text as it is, but for the control characters (U+0000 to U+001F, U+007F to U+009F): those are
+ * escaped as JSON would, so that what was stored cannot command a terminal or begin a line.
+ */
+void cli_text_print(FILE *out, struct bytes text);
+/* JSON in one piece, and a new line; indented if pretty. Control characters likewise. */
 void cli_json_print(FILE *out, struct bytes json, bool pretty, bool colour);
 /* A text as a JSON string. */
 void cli_string_print(FILE *out, const char *text);

@@ -46,8 +46,10 @@ static void consumer_print(const struct cli *cli, const struct freshet_consumer 
         consumer_json(consumer);
         return;
     }
-    printf("name        %s\ncollection  %s\npattern     %s\n", consumer->name,
-           or_all(consumer->collection), or_all(consumer->pattern));
+    printf("name        %s\ncollection  %s\npattern     ", consumer->name,
+           or_all(consumer->collection));
+    cli_text_print(stdout, bytes_of_text(or_all(consumer->pattern)));
+    fputc('\n', stdout);
     if (consumer->group) {
         printf("group       %u members\n", consumer->members);
     }

@@ -5,6 +5,7 @@
 
 #include "bindings/cli/cli_internal.h"
 #include "protocol/base/assert.h"
+#include "protocol/document/document.h"
 #include "protocol/document/json.h"
 
 #define INDENT       2
@@ -13,7 +14,44 @@
 #define COLOUR_VALUE "\033[36m"
 #define COLOUR_END   "\033[0m"
 
-/* Walks over JSON that is whole, so that white space between its parts is all there is to add. */
+/* How many bytes at `at` a terminal would take for a command; the character in *code_out. */
+static size_t control_size(struct bytes text, size_t at, unsigned *code_out)
+{
+    uint8_t byte = text.data[at];
+    *code_out = byte;
+    if (byte < 0x20 || byte == 0x7F) {
+        return 1;
+    }
+    if (byte != 0xC2 || at + 1 == text.size || text.data[at + 1] >= 0xA0) {
+        return 0;
+    }
+    *code_out = text.data[at + 1];
+    return 2;
+}
+
+void cli_text_print(FILE *out, struct bytes text)
+{
+    size_t from = 0;
+    for (size_t at = 0; at < text.size;) {
+        unsigned code;
+        size_t size = control_size(text, at, &code);
+        at += size == 0;
+        if (size > 0) {
+            fwrite(text.data + from, 1, at - from, out);
+            fprintf(out, "\\u%04x", code);
+            at += size;
+            from = at;
+        }
+    }
+    if (from < text.size) {
+        fwrite(text.data + from, 1, text.size - from, out);
+    }
+}
+
+/*
+ * Walks over JSON and adds white space between its parts. A server's JSON is whole; what is not,
+ * comes out as it is.
+ */
 struct pretty {
     FILE *out;
     struct bytes json;
@@ -30,7 +68,9 @@ static void colour_begin(const struct pretty *pretty, const char *colour)
 
 static void line_begin(const struct pretty *pretty)
 {
-    fprintf(pretty->out, "\n%*s", (int)(pretty->depth * INDENT), "");
+    size_t depth =
+        pretty->depth < DOCUMENT_RENDER_DEPTH_MAX ? pretty->depth : DOCUMENT_RENDER_DEPTH_MAX;
+    fprintf(pretty->out, "\n%*s", (int)(depth * INDENT), "");
 }
 
 /* Past the string that begins here. */
@@ -42,31 +82,11 @@ static size_t string_end(struct bytes json, size_t at)
     return at < json.size ? at + 1 : json.size;
 }
 
-/*
- * A terminal takes U+007F to U+009F for commands, which JSON does not escape; here they are
- * escaped, so that a record cannot write to the screen but as text.
- */
-static void string_print(FILE *out, struct bytes text)
-{
-    size_t from = 0;
-    for (size_t at = 0; at < text.size; at++) {
-        bool wide = text.data[at] == 0xC2 && at + 1 < text.size && text.data[at + 1] < 0xA0;
-        if (text.data[at] != 0x7F && !wide) {
-            continue;
-        }
-        fwrite(text.data + from, 1, at - from, out);
-        fprintf(out, "\\u%04x", wide ? text.data[at + 1] : text.data[at]);
-        at += wide;
-        from = at + 1;
-    }
-    fwrite(text.data + from, 1, text.size - from, out);
-}
-
 static void pretty_string(struct pretty *pretty)
 {
     size_t end = string_end(pretty->json, pretty->at);
     colour_begin(pretty, pretty->is_name ? COLOUR_NAME : COLOUR_TEXT);
-    string_print(pretty->out, bytes_slice(pretty->json, pretty->at, end - pretty->at));
+    cli_text_print(pretty->out, bytes_slice(pretty->json, pretty->at, end - pretty->at));
     colour_begin(pretty, COLOUR_END);
     pretty->at = end;
 }
@@ -78,7 +98,7 @@ static void pretty_value(struct pretty *pretty)
         end++;
     }
     colour_begin(pretty, COLOUR_VALUE);
-    fwrite(pretty->json.data + pretty->at, 1, end - pretty->at, pretty->out);
+    cli_text_print(pretty->out, bytes_slice(pretty->json, pretty->at, end - pretty->at));
     colour_begin(pretty, COLOUR_END);
     pretty->at = end;
 }
@@ -99,8 +119,7 @@ static void pretty_open(struct pretty *pretty, uint8_t byte)
 
 static void pretty_close(struct pretty *pretty, uint8_t byte)
 {
-    ASSERT(pretty->depth > 0);
-    pretty->depth--;
+    pretty->depth -= pretty->depth > 0;
     line_begin(pretty);
     fputc(byte, pretty->out);
     pretty->at++;
@@ -147,7 +166,7 @@ static void pretty_part(struct pretty *pretty)
 void cli_json_print(FILE *out, struct bytes json, bool pretty, bool colour)
 {
     if (!pretty) {
-        fwrite(json.data, 1, json.size, out);
+        cli_text_print(out, json);
     }
     struct pretty state = {.out = out, .json = json, .colour = colour};
     while (pretty && state.at < json.size) {

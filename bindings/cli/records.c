@@ -168,7 +168,9 @@ static void written_print(const struct cli *cli, const char *collection, const c
         cli_string_print(stdout, written->position);
         fputs("}\n", stdout);
     } else if (!cli->quiet) {
-        printf("%s/%s  %s", collection, written->id, outcome);
+        printf("%s/", collection);
+        cli_text_print(stdout, bytes_of_text(written->id));
+        printf("  %s", outcome);
         if (written->etag[0] == '"') {
             printf("  version %llu  etag %.*s", (unsigned long long)written->version,
                    (int)strcspn(written->etag + 1, "\""), written->etag + 1);

@@ -54,14 +54,15 @@ int cli_fail(const struct cli *cli, const struct cli_problem *problem)
     }
     command_print(cli->command);
     if (problem->subject != NULL) {
-        fprintf(stderr, "%s: ", problem->subject);
+        cli_text_print(stderr, bytes_of_text(problem->subject));
+        fputs(": ", stderr);
     }
     /* A detail is a sentence of the server's; what follows it begins anew. */
     size_t size = strlen(problem->detail);
     while (size > 0 && problem->detail[size - 1] == '.') {
         size--;
     }
-    fprintf(stderr, "%.*s", (int)size, problem->detail);
+    cli_text_print(stderr, bytes_of(problem->detail, size));
     text_print("; ", problem->advice);
     fputc('\n', stderr);
     return CLI_EXIT_FAILURE;

@@ -48,7 +48,9 @@ static void row_json(struct bytes row)
 
 static void cell_print(struct bytes text, int columns)
 {
-    printf("%-*.*s  ", columns, (int)text.size, (const char *)text.data);
+    int left = text.size < (size_t)columns ? columns - (int)text.size : 0;
+    cli_text_print(stdout, text);
+    printf("%*s  ", left, "");
 }
 
 static void rule_row(const struct cli *cli, struct bytes row)
@@ -67,8 +69,8 @@ static void rule_row(const struct cli *cli, struct bytes row)
            (unsigned long long)number_of(state, BYTES_LITERAL("lag_events")),
            (unsigned long long)number_of(state, BYTES_LITERAL("delivered")),
            (unsigned long long)number_of(state, BYTES_LITERAL("dead_letters")));
-    struct bytes url = text_of(target, BYTES_LITERAL("url"));
-    printf("%.*s\n", (int)url.size, (const char *)url.data);
+    cli_text_print(stdout, text_of(target, BYTES_LITERAL("url")));
+    fputc('\n', stdout);
 }
 
 static void letter_row(const struct cli *cli, struct bytes row)
@@ -77,11 +79,11 @@ static void letter_row(const struct cli *cli, struct bytes row)
         row_json(row);
         return;
     }
-    struct bytes reason = text_of(row, BYTES_LITERAL("reason"));
     cell_print(text_of(row, BYTES_LITERAL("eventID")), NAME_COLUMNS);
     cell_print(text_of(row, BYTES_LITERAL("given_up")), 24);
-    printf("%8llu  %.*s\n", (unsigned long long)number_of(row, BYTES_LITERAL("attempts")),
-           (int)reason.size, (const char *)reason.data);
+    printf("%8llu  ", (unsigned long long)number_of(row, BYTES_LITERAL("attempts")));
+    cli_text_print(stdout, text_of(row, BYTES_LITERAL("reason")));
+    fputc('\n', stdout);
 }
 
 /* All pages of a list, row by row. */

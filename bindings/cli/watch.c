@@ -82,7 +82,7 @@ static struct bytes member_text(struct bytes change, struct bytes name)
 static void text_print(const char *before, struct bytes text)
 {
     fputs(before, stdout);
-    fwrite(text.data, 1, text.size, stdout);
+    cli_text_print(stdout, text);
 }
 
 static void changed_print(struct bytes change)
@@ -115,14 +115,16 @@ static void line_print(const struct watch *watch, const struct freshet_change *c
     }
     struct bytes time = member_text(whole, BYTES_LITERAL("time"));
     time = bytes_slice(time, CLOCK_FROM, CLOCK_SIZE);
-    printf("%-*.*s  %s%-6s%s", CLOCK_SIZE, (int)time.size, (const char *)time.data,
+    cli_text_print(stdout, time);
+    printf("%*s  %s%-6s%s", CLOCK_SIZE - (int)time.size, "",
            colour ? event_colour(change->event) : "", event_text(change->event),
            colour ? "\033[0m" : "");
     if (change->event == FRESHET_USER_EVENT) {
         text_print("  ", member_text(whole, BYTES_LITERAL("source")));
         text_print("  ", member_text(whole, BYTES_LITERAL("detail-type")));
     } else if (change->event != FRESHET_SYNCED) {
-        printf("  %s/%s", change->collection, change->id);
+        text_print("  ", bytes_of_text(change->collection));
+        text_print("/", bytes_of_text(change->id));
         if (change->version > 0) {
             printf("  v%llu", (unsigned long long)change->version);
         }
@@ -147,10 +149,9 @@ static void json_print(const struct watch *watch, const struct freshet_change *c
     if (change->event == FRESHET_SYNCED) {
         fputs(",\"synced\":true", stdout);
     }
-    if (change->data_size > 1) {
-        ASSERT(change->data[0] == '{');
+    if (change->data_size > 1) { /* without its opening brace */
         fputc(',', stdout);
-        fwrite(change->data + 1, 1, change->data_size - 1, stdout);
+        cli_text_print(stdout, bytes_of(change->data + 1, change->data_size - 1));
     } else {
         fputc('}', stdout);
     }

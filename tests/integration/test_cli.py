@@ -617,6 +617,17 @@ class TestTerminal(CliTest):
         self.assertEqual(json.loads(ANSI.sub("", seen))["text"], "\x1b[2J\x7f\x9b2J\u00e9")
         self.assertNotIn("\x7f", seen)
         self.assertNotIn("\x9b", seen)
+        _, seen = run_on_terminal("list", "pets", "--limit", "1", server=self.server)
+        self.assertNotIn("\x9b", seen)
+        watch = self.watch("pets", "--from", "latest", "--pattern", '{"keys":{"id":["names"]}}')
+
+        def seen_names():
+            self.cli("put", "pets", "names", json.dumps({f"\x1b[2J\n{time.monotonic()}": 1}))
+            return [line for line in watch.lines if "MODIFY" in line]
+
+        line = support.eventually(seen_names)[0]
+        self.assertIn("\\u001b[2J\\u000a", line)
+        self.assertNotIn("\x1b", line)
 
     def test_lines_of_changes_are_coloured(self):
         self.cli("put", "pets", "colour", "{}")
