@@ -214,7 +214,7 @@ enum freshet_status near_invalidated(struct core *core, struct bytes body)
     struct core_near *near = &core->near;
     struct reader reader = reader_of(body);
     uint32_t count;
-    uint32_t keys;
+    uint32_t keys = 0;
     struct bytes position;
     bool is_live;
     if (near->subscription == NULL) {
