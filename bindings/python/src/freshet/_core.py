@@ -126,6 +126,8 @@ class Core:
             _frames.UNSUBSCRIBE | _frames.ANSWER: self._on_unsubscribed,
             _frames.PING | _frames.ANSWER: self._on_pong,
         }
+        for opcode in _frames.ANSWERED:
+            self._handlers.setdefault(opcode | _frames.ANSWER, self._on_answer)
 
     # ---- what the shell takes away ----
 
@@ -160,8 +162,11 @@ class Core:
             if self.state is State.GREETING and frame.opcode not in (
                     _frames.HELLO | _frames.ANSWER, _frames.ERROR):
                 raise ProtocolError(f"opcode {frame.opcode:#x} came before WELCOME")
+            handler = self._handlers.get(frame.opcode)
+            if handler is None:
+                continue  # of a later version
             try:
-                self._handlers.get(frame.opcode, self._on_answer)(frame, now)
+                handler(frame, now)
             except (ValueError, TypeError, LookupError) as error:
                 if isinstance(error, FreshetError):
                     raise
@@ -368,9 +373,11 @@ class Core:
 
     def _on_answer(self, frame: Frame, now: float) -> None:
         request = self._requests.get(frame.id)
-        if request is None or frame.opcode != request.operation.opcode | _frames.ANSWER:
-            raise ProtocolError(f"opcode {frame.opcode:#x} came with the id {frame.id}, "
-                                "under which nothing of the kind was asked")
+        if request is None:
+            return  # nobody waits for it
+        if frame.opcode != request.operation.opcode | _frames.ANSWER:
+            raise ProtocolError(f"opcode {frame.opcode:#x} came as the answer to "
+                                f"{request.operation.opcode:#x}")
         error: FreshetError | None = None
         try:
             request.value = request.operation.answer(frame.code, frame.body, self.near)
@@ -408,9 +415,7 @@ class Core:
     def _on_subscribed(self, frame: Frame, now: float) -> None:
         feed = self._feeds_by_id.get(frame.id)
         if feed is None:
-            if frame.id in self._closing:
-                return
-            raise ProtocolError("SUBSCRIBED came for nothing that was asked")
+            return  # ended meanwhile
         feed.subscribed(_codec.parse(pb.Subscribed, frame.body).position)
         if feed is self._near_feed and self.near is not None:
             self.near.subscribed(feed.position)
@@ -421,16 +426,14 @@ class Core:
     def _on_changes(self, frame: Frame, now: float) -> None:
         feed = self._feeds_by_id.get(frame.id)
         if feed is None:
-            if frame.id in self._closing:
-                return
-            raise ProtocolError("CHANGES came for no subscription")
+            return  # ended meanwhile
         if feed.arrived(_codec.unpack(frame.body)):
             self._ready.append(feed)
         self.give_credit(feed)
 
     def _on_invalidate(self, frame: Frame, now: float) -> None:
         if self.near is None or self._near_feed is None or frame.id != self._near_feed.id:
-            raise ProtocolError("INVALIDATE came for no subscription")
+            return  # ended meanwhile
         position, live, rows, *_ = _codec.unpack(frame.body)
         keys = [((row[0], row[1]), (row[2], row[3])) for row in rows]
         for pair, key in keys:
@@ -476,12 +479,14 @@ class Core:
         elif frame.id == 0:
             raise ProtocolError(f"the server refused the connection: {error}")
         self._closing.discard(frame.id)
+        self._pings.pop(frame.id, None)
 
     def _on_feed_error(self, feed: Feed, error: FreshetError) -> None:
         if feed is self._near_feed:
             self._on_near_error(error)
-        elif error.code == 409 and feed.opened and feed.message.member:
-            # Slots of the group have moved; what was not taken comes to whoever has them now.
+        elif error.code == 409 and feed.opened and feed.consumer:
+            # Slots of the group have moved, or the consumer was altered; what was not taken comes
+            # again, to whoever is to have it now.
             del self._feeds_by_id[feed.id]
             self._subscribe(feed)
         else:

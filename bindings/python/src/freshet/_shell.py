@@ -88,6 +88,8 @@ def new_feed(*, collection: str | None, pattern: Pattern | str | None, start: St
         raise Invalid(f"view is one of {', '.join(VIEWS)}, not {view!r}")
     if member is not None and consumer is None:
         raise Invalid("a member is of a consumer; name that, too")
+    if consumer is not None and (collection or pattern or start != "latest"):
+        raise Invalid("collection, pattern and start are the consumer's own; leave them out")
     message = pb.Subscribe(collection=collection or "", pattern=pattern_text(pattern),
                            view=VIEWS[view], enter_leave=enter_leave, consumer=consumer or "",
                            member=member or "")
