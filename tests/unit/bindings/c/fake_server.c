@@ -28,8 +28,13 @@ static void append(struct buffer *buffer, struct bytes bytes)
 void fake_listen(struct fake_server *fake, struct core *core)
 {
     struct bytes output = core_output(core);
-    append(&fake->in, output);
+    fake_hear(fake, output);
     core_sent(core, output.size);
+}
+
+void fake_hear(struct fake_server *fake, struct bytes bytes)
+{
+    append(&fake->in, bytes);
     for (;;) {
         struct bytes left = bytes_slice(buffer_bytes(&fake->in), fake->parsed, SIZE_MAX);
         if (left.size < FRAME_HEADER_BYTES) {

@@ -34,6 +34,7 @@ void fake_deinit(struct fake_server *fake);
 
 /* Takes what the client has to say. */
 void fake_listen(struct fake_server *fake, struct core *core);
+void fake_hear(struct fake_server *fake, struct bytes bytes);
 /* The next frame of that opcode that the client has sent; fails the test if there is none. */
 struct fake_frame fake_expect(struct fake_server *fake, uint8_t opcode);
 bool fake_has(const struct fake_server *fake, uint8_t opcode);
