@@ -642,6 +642,46 @@ class TestEnds(unittest.TestCase):
             self.assertEqual(frames.shown(wire.changes(oldest, 1)[0]), "INSERT rex")
         self.assertEqual(server.stop(), 0)
 
+    def test_who_is_passed_by_retention_is_told(self):
+        server = self.start("--segment-bytes", "16MiB", "--retention-bytes", "16MiB", "--journal-tail-max", "1MiB",
+                            "--durability", "none", "--shards", "1", "--recent-bytes", "1MiB")
+        client = server.client()
+        self.addCleanup(client.close)
+        with frames.Wire(server) as wire:
+            waits = wire.subscribe(collection="pets")
+            other = wire.subscribe(collection="products", credit=100)
+            position = self.put(server, "/pets/first", {}).headers["freshet-position"]
+            text = "x" * (1000 << 10)
+
+            def trimmed():
+                for n in range(20):
+                    client.request("PUT", f"/pets/{n % 4}", {"n": time.monotonic_ns(), "text": text})
+                fields = {"from": frames.POSITION, "position": position}
+                answer = wire.subscribe_frame(**fields)
+                wire.call(frames.UNSUBSCRIBE, request=answer.id)
+                return answer.code == 410
+
+            support.eventually(trimmed, 60)
+            wire.credit(waits, 1)
+            frame = wire.find(waits, frames.ERROR, timeout_s=30)
+            error = decode("Error", frame.body)
+            self.assertEqual((frame.code, error["type"]), (410, "position-expired"))
+            wire.subscribe(**{"from": frames.POSITION, "position": error["oldest"]})
+            answer = wire.subscribe_frame(**{"from": frames.TIME, "time_ms": 1})
+            self.assertEqual(wire.find(answer.id, frames.ERROR).code, 410)
+            self.put(server, "/products/x", {})
+            self.assertEqual(len(wire.changes(other, 1)), 1, "all others go on")
+        self.assertEqual(server.stop(), 0)
+
+    def test_subscriptions_of_all_are_bounded(self):
+        server = self.start("--threads", "1", "--subscriptions-max", "4")
+        with frames.Wire(server) as wire:
+            answers = [wire.subscribe_frame(collection="pets") for _ in range(5)]
+            refused = [decode("Error", one.body)["detail"] for one in answers if one.code == 503]
+            self.assertGreaterEqual(len(refused), 1)
+            self.assertIn("too many subscriptions", refused[0])
+        self.assertEqual(server.stop(), 0)
+
     def test_goaway_has_the_positions(self):
         server = self.start()
         wire = frames.Wire(server)
@@ -731,6 +771,7 @@ class TestRandom(WireTest):
         support.eventually(lambda: self.metric("freshet_wire_connections") == 0)
         self.assertEqual(self.metric("freshet_wire_subscriptions"), 0)
         self.assertEqual(self.metric("freshet_subscriptions"), own)
+        support.eventually(lambda: self.metric("freshet_wire_memory_bytes") == 0)
 
     def run_rounds(self, chance, position):
         wires = []
