@@ -139,7 +139,7 @@ static void line_print(const struct watch *watch, const struct freshet_change *c
 }
 
 /* The change as REST has it, with the position in front. */
-static void json_print(const struct watch *watch, const struct freshet_change *change)
+static void json_print(const struct freshet_change *change)
 {
     fputs("{\"position\":", stdout);
     cli_string_print(stdout, change->position);
@@ -156,11 +156,11 @@ static void json_print(const struct watch *watch, const struct freshet_change *c
         fputc('}', stdout);
     }
     fputc('\n', stdout);
-    ASSERT(watch->cli->json);
 }
 
 static void change_take(struct watch *watch, const struct freshet_change *change)
 {
+    ASSERT(watch->subscription != NULL);
     snprintf(watch->position, sizeof(watch->position), "%s", change->position);
     if (watch->lost) {
         watch->lost = false;
@@ -170,7 +170,7 @@ static void change_take(struct watch *watch, const struct freshet_change *change
         return;
     }
     if (watch->cli->json) {
-        json_print(watch, change);
+        json_print(change);
     } else {
         line_print(watch, change);
     }
