@@ -1,7 +1,7 @@
 /*
- * Time per read that the near cache answers: freshet_get as an application calls it, with its look at
- * the clock and, now and then, at the socket; and the look-up alone. The other side is a fake server
- * in a thread of its own, which has nothing to do meanwhile. --small runs a moment only.
+ * Time per read that the near cache answers: freshet_get as an application calls it, with its look
+ * at the clock and, now and then, at the socket; and the look-up alone. The other side is a fake
+ * server in a thread of its own, which has nothing to do meanwhile. --small runs a moment only.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -438,7 +438,7 @@ enum freshet_status core_room(struct core *core, uint8_t **data_out, size_t *siz
 {
     struct bytes in = buffer_bytes(&core->in);
     size_t more = CORE_READ_BYTES;
-    /* Room for the rest of a long frame grows with what has come: a header alone is only a claim. */
+    /* Room for the rest of a long frame grows with what has come: a header is only a claim. */
     if (in.size > CORE_READ_BYTES) {
         more = in.size < CORE_IN_BYTES_MAX - in.size ? in.size : CORE_IN_BYTES_MAX - in.size;
     }

@@ -2,9 +2,9 @@
  * core.h: the protocol of a client without its sockets: bytes in, frames and calls of the caller's
  * functions out, bytes to send out. PROTOCOL.md is the reference.
  *
- * A core outlives connections: it keeps the requests that may be asked again, the subscriptions with
- * their positions, and the near cache. One above it (async.c; in tests a fake server) makes the
- * connections and moves the bytes:
+ * A core outlives connections: it keeps the requests that may be asked again, the subscriptions
+ * with their positions, and the near cache. Somebody above it (async.c; in tests a fake server)
+ * makes the connections and moves the bytes:
  *
  *     core_connected -> core_output/core_sent, core_room/core_received, core_tick … -> core_lost
  *

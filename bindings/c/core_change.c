@@ -4,7 +4,7 @@
 #include "protocol/document/json.h"
 #include "protocol/document/token.h"
 
-/* JSON text against its MessagePack: one byte becomes six at most (an escaped control character). */
+/* JSON text against its MessagePack: a byte becomes six at most (an escaped control character). */
 #define RENDER_GROWTH 6
 #define RENDER_FIRST  2
 #define RENDER_EXTRA  64

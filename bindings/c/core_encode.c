@@ -152,7 +152,7 @@ enum freshet_status core_list(struct core *core, const char *collection,
         write_option(&body, "index", index);
         write_option(&body, "value", value == NULL ? "" : value);
     }
-    /* MessagePack in any case: a page as JSON would be one text, which only a parser takes apart. */
+    /* MessagePack in any case: a page as JSON is one text, which only a parser takes apart. */
     return request_submit(core, request, &body, false, now_ns, done);
 }
 

@@ -3,7 +3,7 @@
  *
  * Owner:     one handle.
  * Memory:    the list of addresses, from transport_resolve to transport_deinit.
- * Time:      transport_now_ns; it goes on while the machine sleeps, so that no lease outlives a nap.
+ * Time:      transport_now_ns goes on while the machine sleeps, so that no lease outlives a nap.
  * Signals:   none are raised: a connection that is gone is a status.
  * Tests:     through async and client: tests/unit/bindings/c/test_client.c.
  */

@@ -2,9 +2,10 @@
  * fuzz_client.c: any bytes as a server to the core of libfreshet. Nothing may be read past its end,
  * every call must be told of its end exactly once, and memory stays within its bounds.
  *
- * The input is a script: a byte that says what happens (the server says a frame of that opcode to a
- * request or subscription that there is, or bytes as they are; the client asks, reads, or waits; the
- * connection goes), then what it needs. So a frame need not guess an id or a length to be looked into.
+ * The input is a script: a byte that says what happens (the server says a frame of that opcode to
+ * a request or subscription that there is, or bytes as they are; the client asks, reads, or waits;
+ * the connection goes), then what it needs. So a frame need not guess an id or a length to be
+ * looked into.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -32,6 +32,9 @@ class IncludeTest(unittest.TestCase):
             ("engine/cache/a.c", "engine/shard/mailbox.h"),
             ("protocol/document/a.c", "protocol/base/bytes.h"),
             ("protocol/frame/a.c", "protocol/document/json.h"),
+            ("bindings/c/a.c", "protocol/frame/frame.h"),
+            ("bindings/c/a.c", "freshet.pb-c.h"),
+            ("net/wire/a.c", "freshet.pb-c.h"),
             ("tests/unit/engine/cache/test_a.c", "engine/cache/cache_internal.h"),
         ]:
             self.assertEqual(rules_of(path, f'#include "{header}"\n'), [], header)

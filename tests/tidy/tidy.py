@@ -37,6 +37,9 @@ MAY_INCLUDE = {
 # file -> what it may include from above all the same: the program is where both sides meet.
 MAY_INCLUDE_TOO = {"net/server/main.c": {"bindings/cli/cli.h"}}
 
+# What CMake makes of protocol/freshet.proto: protocol's, though no file of the tree.
+GENERATED = {"freshet.pb-c.h"}
+
 # header -> (the only places that may include it, what to do instead)
 CONFINED = [
     (r"liburing(\.h|/.*)", ("net/ring/", "bench/", "tests/"), "use net/ring/ring.h"),
@@ -158,7 +161,7 @@ def includes(source):
 def rule_layers(source):
     """net -> engine -> protocol -> protocol/base; siblings through public headers."""
     for number, header, quoted in includes(source):
-        if not quoted:
+        if not quoted or (header in GENERATED and source.layer not in ("protocol", "engine")):
             continue
         parts = header.split("/")
         if len(parts) < 3 and source.layer in LAYERED or parts[0] == "..":
@@ -423,9 +426,22 @@ def pkg_config_flags():
     return flags
 
 
+def generated_flags(root):
+    """Makes what CMake would make of the protocol's messages, next to the cache."""
+    folder = root / CACHE.parent / "tidy-generated"
+    proto = root / "protocol" / "freshet.proto"
+    if not proto.exists():
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["protoc-c", f"--proto_path={proto.parent}", f"--c_out={folder}", str(proto)]
+    subprocess.run(command, capture_output=True, check=False)
+    return ["-isystem", str(folder)]
+
+
 def compile_header(root, header, flags):
     command = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-    command += ["-fsyntax-only", "-x", "c", "-I", ".", "-I", "/usr/share/include/llhttp", *flags, "-"]
+    command += ["-fsyntax-only", "-x", "c", "-I", ".", "-I", "bindings/c/include", "-I", "/usr/share/include/llhttp"]
+    command += [*flags, "-"]
     # Twice, so that the include guard is tried too.
     text = f'#include "{header}"\n' * 2
     done = subprocess.run(command, cwd=root, input=text, capture_output=True, text=True, check=False)
@@ -443,7 +459,7 @@ def headers_alone(root, headers):
     cache = root / CACHE
     if cache.exists() and json.loads(cache.read_text()).get("headers") == digest.hexdigest():
         return []
-    flags = pkg_config_flags()
+    flags = pkg_config_flags() + generated_flags(root)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         findings = [found for found in pool.map(lambda header: compile_header(root, header, flags), headers) if found]
     if not findings:

@@ -15,7 +15,7 @@
  *            that there is nothing to watch: only the time counts.
  * Callbacks: run within freshet_async_process and freshet_async_close alone, exactly once for each
  *            call that returned OK. They may make new calls, but not process or close.
- * Memory:    what a callback is given is valid until it returns. Whatever a call is given is copied.
+ * Memory:    what a callback is given is valid until it returns. What a call is given is copied.
  * Threads:   a handle belongs to one thread at a time.
  * Order:     answers come as they are ready. A lost connection is made again by itself; what the
  *            calls make of that is said in freshet.h.

@@ -7,6 +7,7 @@
 #define FRESHET_TESTS_UNIT_BINDINGS_C_WORLD_H
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "tests/unit/bindings/c/fake_server.h"
 
@@ -38,7 +39,7 @@ static inline void world_told(void *context, const struct freshet_result *result
     told->status = result->status;
     told->code = result->error->code;
     cr_assert_eq(result->error->status, result->status);
-    strncpy(told->detail, result->error->detail, sizeof(told->detail) - 1);
+    snprintf(told->detail, sizeof(told->detail), "%s", result->error->detail);
     if (result->record.data != NULL) {
         cr_assert_lt(result->record.size, sizeof(told->data));
         memcpy(told->data, result->record.data, result->record.size);
@@ -46,7 +47,7 @@ static inline void world_told(void *context, const struct freshet_result *result
     }
     told->sequence = result->record.sequence + result->written.sequence;
     if (result->written.id != NULL) {
-        strncpy(told->id, result->written.id, sizeof(told->id) - 1);
+        snprintf(told->id, sizeof(told->id), "%s", result->written.id);
     }
     told->created = result->written.created;
     told->changed = result->written.changed;
