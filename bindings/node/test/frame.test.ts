@@ -46,6 +46,17 @@ test("a frame of the longest length comes in small pieces", () => {
   assert.equal(frames[0]?.body.length, ANSWER_BYTES_MAX);
 });
 
+test("a short frame behind a long one that came in pieces does not wait for more", () => {
+  const long = frame(0x81, 200, 1, Buffer.alloc(1000));
+  const reader = new FrameReader();
+  reader.push(long.subarray(0, 500));
+  assert.equal(reader.next(), null);
+  reader.push(long.subarray(500));
+  assert.equal(reader.next()?.id, 1);
+  reader.push(frame(0xc6, 200, 2));
+  assert.equal(reader.next()?.id, 2);
+});
+
 test("a longer one is refused at its header", () => {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32BE(ANSWER_BYTES_MAX + 1);

@@ -117,9 +117,13 @@ test("a reconnect keeps what is cached, a lost position does not, nor answers fr
   near.invalidated("q0", true, []);
   near.ponged(200);
   assert.equal(shown(near, 201), null);
+  const anew = near.begin(KEY) as Fill;
   near.fill(read, 1, 6, body("six"));
   near.end(read);
   assert.equal(shown(near, 201), null);
+  near.fill(anew, 1, 7, body("seven"));
+  near.end(anew);
+  assert.equal(shown(near, 201), "seven");
 });
 
 test("it holds no more bytes than it may, and the least used goes first", () => {

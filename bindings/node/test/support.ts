@@ -15,6 +15,9 @@ import { ANSWER, FLAG_CHECKED, FrameReader, HEADER_BYTES, Opcode, crc32 } from "
 import type { Frame } from "../dist/frame.js";
 import { ErrorSchema, SubscribedSchema, WelcomeSchema } from "../dist/generated/freshet_pb.js";
 
+/** What is waited for comes at once; this is how long a test waits before it fails. */
+const DEADLINE_MS = 10_000;
+
 /** A frame as a server sends it. */
 export function frame(opcode: number, code: number, id: number, body: Uint8Array = new Uint8Array(0), isChecked = false): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES + body.length);
@@ -139,7 +142,13 @@ export class FakePeer {
     if (this.#isClosed) {
       throw new Error("the client has closed");
     }
-    await new Promise<void>((resolve) => (this.#wake = resolve));
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error("nothing came from the client in time")), DEADLINE_MS);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   send(...frames: Uint8Array[]): void {
