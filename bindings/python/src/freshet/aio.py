@@ -60,6 +60,7 @@ class Client:
         self._link: _Link | None = None  # the connection that there is
         self._room = asyncio.Event()  # its buffer takes more
         self._room.set()
+        self._flushing = False
         self._greeted = asyncio.Event()  # or it is known that nobody greets
         self._last_error: FreshetError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -264,6 +265,13 @@ class Client:
         return request.value  # type: ignore[return-value]
 
     def _send(self) -> None:
+        """Sends what the core has to say at the end of this turn of the loop, all at once."""
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
         output = self._core.take_output()
         if output and self._link is not None and self._link.transport is not None:
             self._link.transport.write(output)
