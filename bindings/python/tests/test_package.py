@@ -77,13 +77,20 @@ class Install(unittest.TestCase):
     @unittest.skipUnless(importlib.util.find_spec("pip") and importlib.util.find_spec("wheel"),
                          "pip or wheel is not installed")
     def test_pip_installs_it_without_a_network(self):
+        self.install("--no-deps")
+
+    @unittest.skipUnless(importlib.util.find_spec("pip") and importlib.util.find_spec("wheel"),
+                         "pip or wheel is not installed")
+    def test_pip_installs_it_without_an_environment_to_build_in(self):
+        self.install("--no-build-isolation", "--no-deps")
+
+    def install(self, *options):
         with tempfile.TemporaryDirectory() as folder:
             source = pathlib.Path(folder) / "source"
             shutil.copytree(support.PYTHON, source, ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache", "build"))
             target = pathlib.Path(folder) / "target"
             ended = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index",
-                 "--quiet", "--target", str(target), str(source)],
+                [sys.executable, "-m", "pip", "install", *options, "--no-index", "--quiet", "--target", str(target), str(source)],
                 capture_output=True, text=True, timeout=120, env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"})
             self.assertEqual(ended.returncode, 0, ended.stderr)
             names = {path.name for path in (target / "freshet").iterdir()}
