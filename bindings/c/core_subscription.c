@@ -505,8 +505,9 @@ take_failure(struct core *core, struct freshet_subscription *subscription, struc
         return status;
     }
     bool was_active = subscription->state == SUBSCRIPTION_ACTIVE;
-    if (subscription->state == SUBSCRIPTION_ENDING && subscription->is_orphan) {
-        /* It ended by itself at the same time; the answer to UNSUBSCRIBE may still come. */
+    if (subscription->state == SUBSCRIPTION_ENDING) {
+        /* It ended by itself at the same time, and the answer to UNSUBSCRIBE comes still. If it is
+         * to go on later, the server will say the same again. */
         control_free(memory);
         return FRESHET_OK;
     }

@@ -304,6 +304,7 @@ Test(subscriptions, an_application_that_takes_nothing_costs_a_bounded_queue)
     }
     cr_assert_leq(told, 12, "it goes on beyond %u frames", told);
     fake_expect(&world.fake, FRAME_UNSUBSCRIBE);
+    fake_error(&world.fake, id, 410, "position-expired", "at the same time");
     fake_say(&world.fake, FRAME_UNSUBSCRIBE | FRAME_ANSWER, 200, id, BYTES_EMPTY);
     cr_assert_eq(world_tell(&world), FRESHET_OK);
     for (unsigned taken = 0; taken < told - 1; taken++) {
