@@ -4,7 +4,9 @@ it, a server that plays a script, and a proxy that cuts connections."""
 import asyncio
 import importlib.util
 import inspect
+import os
 import pathlib
+import random
 import socket
 import struct
 import sys
@@ -30,6 +32,11 @@ eventually = integration.eventually
 WELCOME = pb.Welcome(version=1, features=["invalidate", "checked"], server="scripted/1",
                      store=b"s" * 16, frame_bytes_max=8 << 20, requests_max=64,
                      subscriptions_max=64, position="p0")
+
+
+def seed():
+    """Of what is random; FRESHET_SEED gives one back."""
+    return int(os.environ.get("FRESHET_SEED", random.SystemRandom().randrange(1 << 32)))
 
 
 # ---- frames as a server makes them ----

@@ -5,7 +5,7 @@ import pickle
 import unittest
 from decimal import Decimal
 
-import support  # noqa: F401: the package on the path
+import support  # noqa: F401  puts the package on the path
 
 import freshet
 from freshet import _codec

@@ -76,7 +76,7 @@ class Near:
         self.assertEqual(self.db.near_statistics().misses, misses)
 
     def test_nothing_is_staler_than_the_lease_whatever_happens_to_the_connection(self):
-        seed = random.SystemRandom().randrange(1 << 32)
+        seed = support.seed()
         rng = random.Random(seed)
         keys = [f"c{n}" for n in range(4)]
         history = {key: [] for key in keys}  # (when the write was answered, n)
@@ -131,8 +131,8 @@ class Near:
         stop.set()
         for thread in threads:
             thread.join(30)
-        self.assertEqual(failures, [], f"seed {seed}")
-        self.assertGreater(sum(hits), 100, f"seed {seed}")
+        self.assertEqual(failures, [], f"FRESHET_SEED={seed}")
+        self.assertGreater(sum(hits), 100, f"FRESHET_SEED={seed}")
 
     def test_a_restart_of_the_server_is_survived(self):
         self.db.put("pets", "restart", {"n": 1})

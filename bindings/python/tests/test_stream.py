@@ -211,6 +211,23 @@ class Stream:
                 break
         self.assertEqual(held, {one["id"]: one for one in self.db.list("pets")})
 
+    def test_a_consumer_gets_nothing_twice_over_a_kill_though_it_was_not_acknowledged(self):
+        self.db.consumers.put("twice", collection="pets", start="latest")
+        subscription = self.db.subscribe(consumer="twice", window=8)
+        for n in range(10):
+            self.db.put("pets", "twice", {"n": n})
+        found = [one.new_image["n"] for one in self.take(subscription, 3)]
+        subscription.ack()
+        found += [one.new_image["n"] for one in self.take(subscription, 3)]
+        self.restart()
+        self.db.put("pets", "twice", {"n": 10})
+        found += [one.new_image["n"] for one in self.take(subscription, 5)]
+        self.assertEqual(found, list(range(11)))
+        subscription.ack()
+        eventually(lambda: self.db.consumers.get("twice").lag_events == 0)
+        subscription.close()
+        self.db.consumers.delete("twice")
+
     def test_a_clean_restart_is_nothing_but_a_pause(self):
         subscription = self.db.subscribe("pets")
         self.db.put("pets", "clean", {"n": 1})

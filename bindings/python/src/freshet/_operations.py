@@ -10,7 +10,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from . import _codec, _frames
 from . import freshet_pb2 as pb
@@ -28,7 +28,7 @@ class Operation(Generic[T]):
     """One request. repeatable: it changes nothing, so that it may be sent again when the
     connection was lost; what is not has an unknown outcome then."""
 
-    opcode: ClassVar[int]
+    opcode: int
     repeatable: bool = True
 
     def body(self) -> bytes:
@@ -345,7 +345,7 @@ class _Control(Operation[T]):
 
     def __init__(self, opcode: int, body: bytes, read: Callable[[bytes], T],
                  repeatable: bool = True) -> None:
-        self.opcode = opcode  # type: ignore[misc]
+        self.opcode = opcode
         self._body = body
         self._read = read
         self.repeatable = repeatable
