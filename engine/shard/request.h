@@ -103,8 +103,8 @@ struct request {
     bool created; /* PUT: the record did not exist */
     bool changed; /* a write made an entry */
     enum cache_outcome cache;
-    /* Of the record's, or the page's newest, state: the entity tag. Of a GET that finds nothing: of a
-     * moment at which there was no such record. */
+    /* Of the record's, or the page's newest, state: the entity tag. Of a GET that finds nothing: of
+     * a moment at which there was no such record. */
     uint64_t epoch;
     uint64_t sequence;
     uint64_t version;

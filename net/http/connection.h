@@ -302,6 +302,6 @@ MUST_USE static inline enum status connection_refer(struct http_connection *conn
 void timer_set(struct http_connection *connection);
 /* When a client must have taken what it is sent, or is cut; UINT64_MAX: it has all the time. */
 uint64_t timer_send_ns(const struct http_connection *connection);
-wheel_look timer_look;
+uint64_t timer_look(struct wheel_timer *timer);
 
 #endif

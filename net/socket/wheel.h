@@ -1,7 +1,9 @@
 /*
- * wheel.h: deadlines of many connections: a wheel of coarse ticks. It is lazy: a deadline that moves
- * on, as it does with each request, only changes a number in the connection; the wheel finds out
- * when it comes to the old tick. So the hot path never touches a list.
+ * wheel.h: deadlines of many connections: a wheel of coarse ticks.
+ *
+ * It is lazy: a deadline that moves on, as it does with each request, only changes a number in the
+ * connection; the wheel finds out when it comes to the old tick. So the hot path never touches a
+ * list.
  *
  * Owner:     one thread; timers are embedded by their owners.
  * Time:      passed in. A timer is looked at when its deadline is reached, not before, and at most

@@ -85,8 +85,8 @@ struct wire_input {
 struct wire_subscription;
 struct wire_pings;
 
-/* The frame of changes or invalidations that is begun on a connection: within stream_step, and ended
- * before anything else is written. */
+/* The frame of changes or invalidations that is begun on a connection: within stream_step, and
+ * ended before anything else is written. */
 struct wire_push {
     struct wire_subscription *of; /* NULL: none */
     struct link link;             /* in the server's subscriptions */
@@ -238,7 +238,7 @@ static inline void wire_touch(struct wire_connection *connection)
 void wire_connection_settle(struct wire_connection *connection); /* may free it */
 /* Without the ring: nothing of it may be in flight; the descriptor is left. */
 void wire_connection_free(struct wire_connection *connection);
-wheel_look wire_connection_look;
+uint64_t wire_connection_look(struct wheel_timer *timer);
 /* Cuts it: nothing more is sent, and from now on wire_frame_begin gives no room. It goes when it is
  * settled, not before. */
 void wire_connection_abort(struct wire_connection *connection);
@@ -280,7 +280,8 @@ struct wire_head {
 uint8_t *wire_frame_begin(struct wire_connection *connection, size_t body_max, enum wire_use use);
 void wire_frame_end(struct wire_connection *connection, const struct wire_head *head, size_t size);
 void wire_frame_cancel(struct wire_connection *connection);
-/* Whether wire_frame_begin with WIRE_PUSH would give room for so much; if not, writable will run. */
+/* Whether wire_frame_begin with WIRE_PUSH would give room for so much; if not, writable will
+ * run. */
 bool wire_output_room(struct wire_connection *connection, size_t body_max);
 /* An answer (WIRE_ANSWER) of bytes that are there already. */
 void wire_answer(struct wire_connection *connection, const struct wire_head *head,
@@ -397,8 +398,8 @@ void wire_call_submit(struct wire_call *call, void (*done)(struct request *reque
 /* A request that is its frame's only one: answered, now or later. */
 void wire_request_submit(struct wire_connection *connection, const struct wire_frame *frame,
                          const struct wire_operation *operation);
-/* The answer of a request that is done: its code, and the array's bytes to out. When is_fault, there
- * is no array, but a problem in fault, which may point into the call. */
+/* The answer of a request that is done: its code, and the array's bytes to out. When is_fault,
+ * there is no array, but a problem in fault, which may point into the call. */
 uint16_t wire_result_code(const struct wire_call *call, struct wire_fault *fault);
 bool wire_result_is_fault(const struct wire_call *call, uint16_t code);
 size_t wire_result_size_max(const struct wire_call *call);
