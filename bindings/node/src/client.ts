@@ -108,10 +108,8 @@ export class Client {
       return requests.foundOf<T>(requests.stateOf(decode(cached)), true);
     }
     const body = encode(requests.getParts(collection, id, options));
-    const state = await this.#filling([key], (sent) => this.#link.request(Opcode.GET, body, { ...options, sent }), (answer) => [
-      requests.stateOf(decode(answer.body)),
-    ]);
-    return requests.foundOf<T>(state[0] as State, false);
+    const [state] = await this.#filling([key], Opcode.GET, body, options, (answer) => [requests.stateOf(decode(answer.body))]);
+    return requests.foundOf<T>(state as State, false);
   }
 
   /** Many records at once, in the order of their ids; null for each that is not there. */
@@ -167,10 +165,10 @@ export class Client {
   ): AsyncGenerator<T, void, undefined> {
     let cursor: unknown = null;
     do {
-      const { body } = await this.#link.request(Opcode.LIST, requests.listBody(collection, filter, options, cursor), options);
-      const [next, records] = requests.arrayOf(body, 2);
-      yield* requests.checkArray(records, 0) as T[];
-      cursor = next;
+      const body = requests.listBody(collection, filter, options, cursor);
+      const page = await this.#link.ask(Opcode.LIST, body, requests.pageOf, { timeoutMs: options.timeoutMs });
+      yield* page.records as T[];
+      cursor = page.cursor;
     } while (cursor !== null);
   }
 
@@ -187,15 +185,16 @@ export class Client {
     }
     const body = encode(operations.map(requests.operationParts));
     const isWrite = operations.some((operation) => operation.op !== "get");
-    let results: unknown[];
+    const read = (answer: Answer): unknown => {
+      const results = requests.arrayOf(answer.body, operations.length);
+      return operations.map((operation, i) => this.#settled(operation, results[i]));
+    };
     try {
-      const answer = await this.#link.request(Opcode.BATCH, body, { ...options, isWrite });
-      results = requests.arrayOf(answer.body, operations.length);
+      return (await this.#link.ask(Opcode.BATCH, body, read, { timeoutMs: options.timeoutMs, isWrite })) as never;
     } catch (error) {
       operations.forEach((operation) => this.#forgetUnknown(error, operation.collection, "id" in operation ? operation.id : null));
       throw error;
     }
-    return operations.map((operation, i) => this.#settled(operation, results[i])) as never;
   }
 
   /**
@@ -227,7 +226,7 @@ export class Client {
       throw new Invalid("only a named consumer acknowledges");
     }
     const body = encodeControl(AckSchema, { consumer, position, member: options.member ?? "" });
-    await this.#link.request(Opcode.ACK, body, options);
+    await this.#link.request(Opcode.ACK, body, { timeoutMs: options.timeoutMs });
     for (const feed of this.#feeds) {
       if (feed.consumer === consumer) {
         feed.acknowledged(position);
@@ -236,15 +235,16 @@ export class Client {
   }
 
   /** A choice of the server's metrics, under their names in /metrics. */
-  async stats(options: CallOptions = {}): Promise<Map<string, number>> {
-    const { body } = await this.#link.request(Opcode.STATS, undefined, options);
-    return new Map(decodeControl(StatsSchema, body).metrics.map(({ name, value }) => [name, value]));
+  stats(options: CallOptions = {}): Promise<Map<string, number>> {
+    const read = (answer: Answer): Map<string, number> =>
+      new Map(decodeControl(StatsSchema, answer.body).metrics.map(({ name, value }) => [name, value]));
+    return this.#link.ask(Opcode.STATS, undefined, read, { timeoutMs: options.timeoutMs });
   }
 
   /** A round trip to the server. @returns how long it took, in milliseconds. */
   async ping(options: CallOptions = {}): Promise<number> {
     const startMs = performance.now();
-    await this.#link.request(Opcode.PING, undefined, options);
+    await this.#link.request(Opcode.PING, undefined, { timeoutMs: options.timeoutMs });
     return performance.now() - startMs;
   }
 
@@ -264,7 +264,7 @@ export class Client {
   async #getPage(collection: string, ids: string[], options: CallOptions): Promise<State[]> {
     const body = encode([collection, ids]);
     const keys = ids.map((id) => NearCache.key(collection, id));
-    return this.#filling(keys, (sent) => this.#link.request(Opcode.MGET, body, { ...options, sent }), (answer) => {
+    return this.#filling(keys, Opcode.MGET, body, options, (answer) => {
       const states = requests.arrayOf(answer.body, 1).map(requests.stateOf);
       if (states.length > ids.length) {
         throw new ProtocolError("the server answered more records than it was asked for");
@@ -274,32 +274,33 @@ export class Client {
   }
 
   /* A read whose answer is kept in the near cache, if nothing has happened to its keys since it was sent. */
-  async #filling(keys: string[], ask: (sent: () => void) => Promise<Answer>, read: (answer: Answer) => State[]): Promise<State[]> {
+  async #filling(
+    keys: string[],
+    opcode: number,
+    body: Uint8Array,
+    { timeoutMs }: CallOptions,
+    read: (answer: Answer) => State[],
+  ): Promise<State[]> {
     const near = this.#near;
     if (near === null) {
-      return read(await ask(() => undefined));
+      return this.#link.ask(opcode, body, read, { timeoutMs });
     }
     let fills: (Fill | null)[] = [];
     const end = (): void => {
       fills.forEach((fill) => fill !== null && near.end(fill));
       fills = [];
     };
-    try {
-      const answer = await ask(() => {
-        end();
-        fills = keys.map((key) => near.begin(key));
-      });
+    const sent = (): void => {
+      end();
+      fills = keys.map((key) => near.begin(key));
+    };
+    const keep = (answer: Answer): State[] => {
       const states = read(answer);
-      states.forEach((state, i) => {
-        const fill = fills[i] ?? null;
-        if (fill !== null) {
-          const { epoch, sequence, version, record } = state;
-          const isWhole = states.length === 1 && keys.length === 1;
-          const body = isWhole ? new Uint8Array(answer.body) : encode([epoch, sequence, version, record]);
-          near.fill(fill, epoch, sequence, body);
-        }
-      });
+      states.forEach((state, i) => keepState(near, fills[i] ?? null, state, opcode === Opcode.GET ? answer.body : null));
       return states;
+    };
+    try {
+      return await this.#link.ask(opcode, body, keep, { timeoutMs, sent });
     } finally {
       end();
     }
@@ -314,8 +315,9 @@ export class Client {
   ): Promise<Written> {
     try {
       const body = encode(parts());
-      const answer = await this.#link.request(opcode, body, { timeoutMs: options.timeoutMs, isWrite: true });
-      return requests.writtenOf(this.#outdated(collection, requests.resultOf(answer.code, decode(answer.body))));
+      const read = (answer: Answer): Result => requests.resultOf(answer.code, decode(answer.body));
+      const result = await this.#link.ask(opcode, body, read, { timeoutMs: options.timeoutMs, isWrite: true });
+      return requests.writtenOf(this.#outdated(collection, result));
     } catch (error) {
       this.#forgetUnknown(error, collection, id);
       throw error;
@@ -350,6 +352,15 @@ export class Client {
     }
     const result_ = this.#outdated(operation.collection, requests.resultOf(code, answer));
     return { status: "fulfilled", value: requests.writtenOf(result_) };
+  }
+}
+
+/* The answer's own bytes where it is one state, else those of the state alone. */
+function keepState(near: NearCache, fill: Fill | null, state: State, body: Uint8Array | null): void {
+  if (fill !== null) {
+    const { epoch, sequence, version, record } = state;
+    const bytes = body === null ? encode([epoch, sequence, version, record]) : new Uint8Array(body);
+    near.fill(fill, epoch, sequence, bytes);
   }
 }
 

@@ -56,9 +56,9 @@ export class Consumers {
     }
   }
 
-  async #ask(asked: MessageInitShape<typeof ConsumerSchema>, options: RequestOptions): Promise<WireConsumers> {
-    const { body } = await this.#link.request(Opcode.CONSUMER, encodeControl(ConsumerSchema, asked), options);
-    return decodeControl(ConsumersSchema, body);
+  #ask(asked: MessageInitShape<typeof ConsumerSchema>, options: RequestOptions): Promise<WireConsumers> {
+    const body = encodeControl(ConsumerSchema, asked);
+    return this.#link.ask(Opcode.CONSUMER, body, (answer) => decodeControl(ConsumersSchema, answer.body), options);
   }
 
   async #one(asked: MessageInitShape<typeof ConsumerSchema>, options: RequestOptions): Promise<ConsumerInfo> {

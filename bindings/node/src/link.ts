@@ -136,6 +136,22 @@ export class Link {
     });
   }
 
+  /**
+   * Asks, and reads the answer. One that cannot be read ends the connection: whoever sends such answers is not to be trusted
+   * with the next.
+   */
+  async ask<T>(opcode: number, body: Uint8Array | undefined, read: (answer: Answer) => T, options: RequestOptions = {}): Promise<T> {
+    const answer = await this.request(opcode, body, options);
+    try {
+      return read(answer);
+    } catch (error) {
+      if (error instanceof ProtocolError) {
+        this.#down(error);
+      }
+      throw error;
+    }
+  }
+
   /** Subscribes now and after each reconnect, until it is detached or ended. */
   attach(stream: Stream): void {
     if (this.#isClosed) {
@@ -199,7 +215,7 @@ export class Link {
     const timer = setTimeout(() => {
       this.#down(new Timeout(`${this.#place} did not answer within ${connectTimeoutMs} ms`));
     }, connectTimeoutMs);
-    let cause: Error | undefined;
+    let cause: NodeJS.ErrnoException | undefined;
     socket.once("connect", () => this.#flush());
     socket.on("data", (chunk) => {
       if (this.#core === core) {
@@ -214,7 +230,9 @@ export class Link {
       clearTimeout(timer);
       if (this.#core === core) {
         const what = this.#isOpen ? `the connection to ${this.#place} is lost` : `no connection to ${this.#place}`;
-        this.#down(new Disconnected(cause === undefined ? what : `${what}: ${cause.message || String(cause)}`, { cause }));
+        // Of a name with several addresses the error has a code, and no message.
+        const why = cause === undefined ? "" : `: ${cause.message || cause.code}`;
+        this.#down(new Disconnected(what + why, { cause }));
       }
     });
   }

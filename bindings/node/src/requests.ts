@@ -143,6 +143,12 @@ export function checkArray(value: unknown, least: number): unknown[] {
   return value;
 }
 
+/** What LIST answers. */
+export function pageOf(answer: { body: Uint8Array }): { cursor: unknown; records: unknown[] } {
+  const [cursor, records] = arrayOf(answer.body, 2);
+  return { cursor, records: checkArray(records, 0) };
+}
+
 /** What GET answers, and each of MGET. */
 export function stateOf(answer: unknown): State {
   const [epoch, sequence, version, record] = checkArray(answer, 4);

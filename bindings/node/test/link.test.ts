@@ -1,6 +1,7 @@
 /** The client against a server that does what the test says: losses, hostility, and what users see of them. */
 
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Busy, Conflict, Disconnected, Invalid, NotFound, OutcomeUnknown, PositionExpired, ProtocolError, Timeout, connect } from "../dist/index.js";
 import type { Change, Client, ConnectOptions, SubscribeOptions, Subscription } from "../dist/index.js";
@@ -137,16 +138,34 @@ test("without `reconnect` a loss is the end", () =>
     await assert.rejects(db.subscribe().next(), Disconnected);
   }));
 
-test("answers that cannot be are ProtocolErrors of their request alone", () =>
-  pair({}, async (db, peer) => {
+test("an answer that cannot be read is a ProtocolError, and ends the connection", () =>
+  pair({}, async (db, peer, server) => {
+    let current = peer;
     for (const body of [{}, [1], [1, -2, 1, null], [1, 2, 3, "text"], [1, 2n ** 60n, 1, null]]) {
       const read = assert.rejects(db.get("pets", "rex"), ProtocolError);
-      peer.send(data(Opcode.GET, 200, (await peer.expect(Opcode.GET)).id, body));
+      current.send(data(Opcode.GET, 200, (await current.expect(Opcode.GET)).id, body));
       await read;
+      current = await next(server);
     }
     const write = assert.rejects(db.put("pets", "rex", {}), ProtocolError);
-    peer.send(data(Opcode.PUT, 200, (await peer.expect(Opcode.PUT)).id, [1, 2, 1, 5, null, "p", true]));
+    current.send(data(Opcode.PUT, 200, (await current.expect(Opcode.PUT)).id, [1, 2, 1, 5, null, "p", true]));
     await write;
+  }));
+
+const HOSTILE = new URL("../../../tests/conformance/vectors/hostile.json", import.meta.url);
+
+test("what every client refuses is refused here", { skip: existsSync(HOSTILE) ? false : "no vectors" }, () =>
+  pair({}, async (db, peer, server) => {
+    let current = peer;
+    for (const { name, hex } of JSON.parse(readFileSync(HOSTILE, "utf8")) as { name: string; hex: string }[]) {
+      const read = assert.rejects(db.get("pets", "rex"), ProtocolError, name);
+      const asked = await current.expect(Opcode.GET);
+      const bytes = Buffer.from(hex, "hex");
+      bytes.writeUInt32BE(asked.id, 8);
+      current.send(bytes);
+      await read;
+      current = await next(server);
+    }
   }));
 
 test("a hostile frame ends the connection, everything on it fails, and the next one is made", () =>
