@@ -5,6 +5,7 @@
 
 #include "engine/cache/cache_internal.h"
 #include "protocol/base/assert.h"
+#include "protocol/base/relax.h"
 
 /* A copy of 4 KiB under the lock takes about 100 ns; this many pauses are a few times that. */
 #define LOCK_TRIES 64
@@ -17,15 +18,6 @@ static uint16_t tag_of(uint64_t hash)
     return (uint16_t)(hash >> 8);
 }
 
-static void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 static bool try_lock(struct cache_bucket *bucket, unsigned tries)
 {
     for (unsigned i = 0; i < tries; i++) {
@@ -33,7 +25,7 @@ static bool try_lock(struct cache_bucket *bucket, unsigned tries)
             atomic_exchange_explicit(&bucket->lock, 1, memory_order_acquire) == 0) {
             return true;
         }
-        relax();
+        cpu_relax();
     }
     return false;
 }

@@ -119,6 +119,9 @@ void engine_thread_follow(struct engine_thread *thread, uint64_t seen_sequence);
  * first. */
 void engine_thread_follow_internal(struct engine_thread *thread, bool only_internal);
 
+/* Something was posted to the thread, or there are changes that it follows. For who looks again and
+ * again instead of sleeping. */
+bool engine_thread_has_work(const struct engine_thread *thread);
 /* Before and after the thread sleeps; begin is false when there is something to do. */
 bool engine_thread_sleep_begin(struct engine_thread *thread);
 void engine_thread_sleep_end(struct engine_thread *thread);

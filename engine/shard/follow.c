@@ -87,6 +87,12 @@ void follow_publish(struct engine_thread *thread)
     }
 }
 
+bool engine_thread_has_work(const struct engine_thread *thread)
+{
+    return mailbox_has_mail(&thread->mailbox) ||
+           has_news(thread->engine, thread, engine_published(thread->engine));
+}
+
 bool engine_thread_sleep_begin(struct engine_thread *thread)
 {
     if (!mailbox_sleep_begin(&thread->mailbox)) {

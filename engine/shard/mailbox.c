@@ -54,9 +54,14 @@ void mailbox_send(struct mailbox *mailbox, struct message *message)
     }
 }
 
+bool mailbox_has_mail(const struct mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->newest, memory_order_relaxed) != NULL;
+}
+
 size_t mailbox_deliver(struct mailbox *mailbox)
 {
-    if (atomic_load_explicit(&mailbox->newest, memory_order_relaxed) == NULL) {
+    if (!mailbox_has_mail(mailbox)) {
         return 0;
     }
     struct message *newest = atomic_exchange(&mailbox->newest, NULL);

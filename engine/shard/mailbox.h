@@ -53,6 +53,7 @@ void mailbox_ring(struct mailbox *mailbox);
 /* Post and ring at once, for a poster without turns (a store thread). */
 void mailbox_send(struct mailbox *mailbox, struct message *message);
 
+bool mailbox_has_mail(const struct mailbox *mailbox); /* receiver */
 /* Receives all that is there, oldest first; returns how many. */
 size_t mailbox_deliver(struct mailbox *mailbox);
 /* Before sleeping: false (and awake) when something has arrived, else true and posters will

@@ -345,6 +345,12 @@ enum status ring_wait(struct ring *ring, uint64_t timeout_ns)
     return STATUS_OK;
 }
 
+bool ring_has_work(const struct ring *ring)
+{
+    return io_uring_cq_ready(&ring->uring) > 0 ||
+           (IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_TASKRUN) != 0;
+}
+
 uint32_t ring_dispatch(struct ring *ring)
 {
     struct io_uring_cq *cq = &ring->uring.cq;

@@ -82,6 +82,8 @@ void ring_destroy(struct ring **ring);
 /* Submits what is queued and waits for a completion, ring_wake or the timeout (0: does not sleep).
  * OK also when woken by a signal; IO_ERROR when the ring cannot be used any more. */
 MUST_USE enum status ring_wait(struct ring *ring, uint64_t timeout_ns);
+/* Completions are there, or would be after a ring_wait: a look at memory, no system call. */
+bool ring_has_work(const struct ring *ring);
 /* Runs the completions collected so far; returns how many. Those that arrive meanwhile run next
  * time. */
 uint32_t ring_dispatch(struct ring *ring);

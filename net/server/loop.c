@@ -7,7 +7,10 @@
 #include "net/server/clock.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/list.h"
+#include "protocol/base/relax.h"
 
+/* Between two looks at the clock. */
+#define POLL_LOOKS 16
 /* How often a thread notes what it has used, while it runs at all. */
 #define NOTE_NS 100000000ull
 
@@ -336,6 +339,51 @@ static void sleep_end(struct loop *loop)
     }
 }
 
+static bool has_work(const struct loop *loop)
+{
+    return ring_has_work(loop->ring) ||
+           (loop->engine_thread != NULL && engine_thread_has_work(loop->engine_thread)) ||
+           (loop->journal != NULL && mailbox_has_mail(&loop->journal->inbox));
+}
+
+/*
+ * Looks for work for a while. A thread that sleeps has to be woken, which takes tens of
+ * microseconds on both sides, and comes back to cold caches; whoever asks for `poll` pays for that
+ * with the CPU of an idle thread. False: it may sleep.
+ */
+static bool work_came(struct loop *loop, uint64_t timeout_ns)
+{
+    uint64_t begin_ns = clock_monotonic_ns();
+    uint64_t poll_ns = earlier(loop->options.poll_ns, timeout_ns);
+    do {
+        for (uint32_t looks = 0; looks < POLL_LOOKS; looks++) {
+            if (has_work(loop)) {
+                return true;
+            }
+            cpu_relax();
+        }
+    } while (clock_monotonic_ns() - begin_ns < poll_ns);
+    return false;
+}
+
+/* Sends what the turn has queued, and waits. */
+static enum status loop_wait(struct loop *loop, uint64_t timeout_ns)
+{
+    enum status status = STATUS_OK;
+    if (timeout_ns > 0 && loop->options.poll_ns > 0) {
+        status = ring_wait(loop->ring, 0);
+        if (status != STATUS_OK || work_came(loop, timeout_ns)) {
+            return status != STATUS_OK ? status : ring_wait(loop->ring, 0);
+        }
+    }
+    if (timeout_ns > 0 && sleep_begin(loop)) {
+        status = ring_wait(loop->ring, timeout_ns);
+        sleep_end(loop);
+        return status;
+    }
+    return ring_wait(loop->ring, 0);
+}
+
 static void *loop_run(void *argument)
 {
     struct loop *loop = argument;
@@ -343,13 +391,7 @@ static void *loop_run(void *argument)
     loop->began_ns = clock_monotonic_ns();
     enum status status = ring_start(loop->ring, &failure);
     while (status == STATUS_OK && atomic_load(&loop->command) != LOOP_STOP) {
-        uint64_t timeout_ns = loop_timeout(loop_turn(loop));
-        if (timeout_ns > 0 && sleep_begin(loop)) {
-            status = ring_wait(loop->ring, timeout_ns);
-            sleep_end(loop);
-        } else {
-            status = ring_wait(loop->ring, 0);
-        }
+        status = loop_wait(loop, loop_timeout(loop_turn(loop)));
     }
     if (status != STATUS_OK) {
         atomic_store(&loop->failed, true);

@@ -50,6 +50,7 @@ struct loop_options {
     struct consumers **all_consumers; /* by thread; the loop puts its own in */
     uint32_t thread_count;            /* of them */
     uint64_t consumer_lease_ns;
+    uint64_t poll_ns; /* looks for work for so long before it sleeps */
 };
 
 /* What may change while it runs. */

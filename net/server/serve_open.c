@@ -344,6 +344,7 @@ static enum status loops_create(struct server *server, struct settings_problem *
             .all_consumers = server->consumers,
             .thread_count = server->thread_count,
             .consumer_lease_ns = server->settings.consumer_lease,
+            .poll_ns = server->settings.poll,
         };
         status = loop_create(&options, &server->loops[i]);
     }

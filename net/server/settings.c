@@ -80,8 +80,8 @@ bool settings_size_read(const char *text, uint64_t *bytes_out)
 bool settings_duration_read(const char *text, uint64_t *ns_out)
 {
     static const struct unit units[] = {
-        {"ms", SETTING_MS}, {"s", SETTING_S},      {"m", 60 * SETTING_S},
-        {"h", SETTING_H},   {"d", 24 * SETTING_H},
+        {"us", SETTING_US},    {"ms", SETTING_MS}, {"s", SETTING_S},
+        {"m", 60 * SETTING_S}, {"h", SETTING_H},   {"d", 24 * SETTING_H},
     };
     if (strcmp(text, "0") == 0) {
         *ns_out = 0;

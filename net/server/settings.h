@@ -42,7 +42,8 @@ enum setting_kind {
 /* START: needs a restart. RELOAD: SIGHUP applies it. CREATE: only when the data folder is made. */
 enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
 
-#define SETTING_MS (1000000ull)
+#define SETTING_US (1000ull)
+#define SETTING_MS (1000 * SETTING_US)
 #define SETTING_S  (1000 * SETTING_MS)
 #define SETTING_H  (3600 * SETTING_S)
 #define KIB        (1ull << 10)
@@ -63,6 +64,8 @@ enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
       "the S3 gateway; accepted, not served by this version")                                      \
     X(TOP, threads, "threads", COUNT, "0", 0, THREAD_COUNT_MAX, START, "N",                        \
       "threads that serve; 0: one a core; may differ at each start")                               \
+    X(TOP, poll, "poll", DURATION, "0", 0, 10 * SETTING_MS, START, "TIME",                         \
+      "a thread looks for work for so long before it sleeps: less latency, for CPU while idle")    \
     X(TOP, shards, "shards", COUNT, "0", 0, SHARD_COUNT_MAX, CREATE, "N",                          \
       "parts of the records; fixed when the data folder is made; 0: one a core, at least 4")       \
     X(TOP, cache_bytes, "cache_bytes", SIZE, "256MiB", 0, TIB, START, "SIZE",                      \
@@ -212,7 +215,7 @@ bool setting_equal(const struct setting *setting, const struct settings *a,
 
 void setting_copy(const struct setting *setting, struct settings *to, const struct settings *from);
 
-/* "256MiB", "64MB", "100"; "1h", "30m", "500ms". False when it is not one. */
+/* "256MiB", "64MB", "100"; "1h", "30m", "500ms", "50us". False when it is not one. */
 bool settings_size_read(const char *text, uint64_t *bytes_out);
 bool settings_duration_read(const char *text, uint64_t *ns_out);
 bool settings_count_read(const char *text, uint64_t *value_out);

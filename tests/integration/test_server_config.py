@@ -11,7 +11,7 @@ import support
 SETTINGS = (
     "data http wire s3 threads shards cache_bytes cache cache.unauthorized_invalidation block_cache_bytes "
     "memtable_bytes durability sync_interval segment_bytes retention retention_bytes journal_tail_max disk_reserve "
-    "queued_bytes recent_bytes subscriptions_max consumer_lease webhook_allow connections_max "
+    "poll queued_bytes recent_bytes subscriptions_max consumer_lease webhook_allow connections_max "
     "head_bytes_max head_timeout body_timeout idle_timeout send_timeout shutdown_timeout "
     "cors_origin cache_control log_level access_log"
 ).split()

@@ -77,6 +77,23 @@ class Settings(unittest.TestCase):
             text = support.read_until_closed(connection)[0].decode()
         return sum(int(value) for value in re.findall(r"(?m)^freshet_http_connections(?:{.*})? (\d+)$", text)) - 1
 
+    def cpu_s(self, server):
+        fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system time
+
+    def test_poll_spends_cpu_of_an_idle_thread(self):
+        """A request each 2 ms: who polls for 10 ms never sleeps in between."""
+        spent = {}
+        for poll in ("0", "10ms"):
+            server = self.server("--poll", poll, "--threads", "1")
+            client = self.client(server)
+            before = self.cpu_s(server)
+            for _ in range(100):
+                self.assertEqual(client.request("GET", "/healthz").status, 200)
+                time.sleep(0.002)  # pause between tries: the pace of the requests
+            spent[poll] = self.cpu_s(server) - before
+        self.assertGreater(spent["10ms"], 2 * spent["0"])
+
     def test_connections_max(self):
         server = self.server("--connections-max", "3", "--threads", "1")
         held = [server.connect() for _ in range(3)]

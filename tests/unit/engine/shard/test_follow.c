@@ -56,6 +56,36 @@ static enum status run_on(uint32_t index, enum request_kind kind, struct collect
     return a.request.status;
 }
 
+/* ---- looking without sleeping ---- */
+
+static void nothing_received(struct message *message)
+{
+    (void)message;
+}
+
+Test(follow, a_thread_has_work_while_something_is_in_its_mailbox)
+{
+    struct message message = {.receive = nothing_received};
+    cr_assert_not(engine_thread_has_work(thread(0)));
+    cr_assert_not(mailbox_post(engine_thread_mailbox(thread(0)), &message), "it does not sleep");
+    cr_assert(engine_thread_has_work(thread(0)));
+    cr_assert_not(engine_thread_has_work(thread(1)));
+    (void)mailbox_deliver(engine_thread_mailbox(thread(0)));
+    cr_assert_not(engine_thread_has_work(thread(0)));
+}
+
+Test(follow, a_follower_has_work_while_there_are_changes_that_it_has_not_seen)
+{
+    cr_assert_eq(run_on(0, REQUEST_PUT, world_pets(&world), "1", "{}"), STATUS_OK);
+    cr_assert_not(engine_thread_has_work(thread(CLIENT)), "it does not follow");
+    engine_thread_follow(thread(CLIENT), 0);
+    cr_assert(engine_thread_has_work(thread(CLIENT)));
+    engine_thread_follow(thread(CLIENT), engine_published(world.engine));
+    cr_assert_not(engine_thread_has_work(thread(CLIENT)));
+    cr_assert_eq(run_on(0, REQUEST_PUT, world_pets(&world), "1", "{\"a\":1}"), STATUS_OK);
+    cr_assert(engine_thread_has_work(thread(CLIENT)));
+}
+
 /* ---- clients ---- */
 
 Test(follow, a_client_reads_writes_and_lists_as_any_thread_does)

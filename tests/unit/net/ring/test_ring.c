@@ -126,6 +126,20 @@ Test(ring, another_thread_wakes_it_before_and_while_it_sleeps)
     ring_destroy(&ring);
 }
 
+Test(ring, a_look_tells_of_what_has_come_without_a_call)
+{
+    const struct ring_options options = {.buffer_count = 8, .buffer_bytes = 64};
+    struct ring *ring = open_ring(&options);
+    cr_assert_eq(ring_wait(ring, 0), STATUS_OK); /* arms what ring_wake ends */
+    cr_assert_not(ring_has_work(ring));
+    ring_wake(ring);
+    cr_assert(ring_has_work(ring));
+    cr_assert_eq(ring_wait(ring, 0), STATUS_OK);
+    (void)ring_dispatch(ring);
+    cr_assert_not(ring_has_work(ring));
+    ring_destroy(&ring);
+}
+
 Test(ring, bytes_go_through_a_pair_of_sockets)
 {
     struct ring *ring = open_ring(&(struct ring_options){.buffer_count = 4, .buffer_bytes = 256});
