@@ -19,6 +19,7 @@ tests/run.py runs the same through test_c.py, test_python.py, test_node.py and t
           - server: stop | kill | start | restart | terminate       terminate: SIGTERM, while it goes on
           - proxy: { delay: to_client, seconds: 0.1 } | { hold: … } | { resume: … } | { cut: now } | { cut_after: …, bytes: N } | { refuse: true }
           - subscribe_refused: { … }                    a subscribe that fails, or whose first `next` does
+          - get_other: { …, than: text }                 a get that may fail, but shows anything but this
           - maybe_put: { … }                            a put that may fail because the connection does
           - rising: '${CHANGES}'                        saved changes, whose sequences must rise; expect: { sequences: how many }
           - distinct: ['${A}', '${B}']                  records of a snapshot in saved changes, each once; expect: { ids: how many }
@@ -323,6 +324,13 @@ class Case:
     def do_subscribe_refused(self, members):
         answer = self.world.driver.ask("subscribe", **members)
         return answer if "error" in answer else self.world.driver.ask("next", name=members["name"], timeout_ms=10000)
+
+    def do_get_other(self, members):
+        than = members.pop("than")
+        answer = self.world.driver.ask("get", **members)
+        if "ok" in answer and answer["ok"]["record"] == than:
+            raise AssertionError(f"still {than}: {answer}")
+        return {"ok": {}}
 
     def do_maybe_put(self, members):
         answer = self.world.driver.ask("put", **members)
