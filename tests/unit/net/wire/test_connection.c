@@ -330,7 +330,9 @@ static void begin_small(void)
     turns_begin(300u << 10);
 }
 
-Test(wire_connection, a_frame_without_memory_is_refused_and_passed_over, .init = begin_small)
+TestSuite(wire_connection_small, .init = begin_small, .fini = turns_end);
+
+Test(wire_connection_small, a_frame_without_memory_is_refused_and_passed_over)
 {
     struct client *client = client_open();
     struct writer out = writer_of(big, sizeof(big));

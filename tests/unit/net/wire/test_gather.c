@@ -181,8 +181,10 @@ static void begin_small(void)
     turns_begin(2200u << 10);
 }
 
+TestSuite(wire_gather_small, .init = begin_small, .fini = turns_end);
+
 /* Room for the gather and its results, and for some of its calls: the others wait. */
-Test(wire_gather, a_batch_goes_on_with_little_memory, .init = begin_small)
+Test(wire_gather_small, a_batch_goes_on_with_little_memory)
 {
     struct client *client = client_open();
     struct memory_budget *memory = &turns_all()->server->memory;
@@ -196,7 +198,7 @@ Test(wire_gather, a_batch_goes_on_with_little_memory, .init = begin_small)
     batch_is_answered(client, 1000);
 }
 
-Test(wire_gather, without_memory_nothing_is_begun, .init = begin_small)
+Test(wire_gather_small, without_memory_nothing_is_begun)
 {
     struct client *client = client_open();
     struct memory_budget *memory = &turns_all()->server->memory;
