@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes src/freshet/freshet_pb2.py and .pyi from protocol/freshet.proto; needs protoc 3.20 or later.
+"""Makes src/freshet/freshet_pb2.py and .pyi from protocol/freshet.proto; needs protoc 3.20.
 
 tests/test_generated.py fails when they are not what this makes.
 """
@@ -12,7 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "protocol" / "freshet.proto"
 TARGET = HERE / "src" / "freshet"
 NAMES = ("freshet_pb2.py", "freshet_pb2.pyi")
-HEAD = "# Made by bindings/python/generate.py from protocol/freshet.proto. Do not edit: run it again.\n"
+HEAD = "# Made by bindings/python/generate.py from protocol/freshet.proto: run it again.\n"
 
 
 def generate() -> dict[str, str]:

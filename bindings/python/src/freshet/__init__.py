@@ -1,4 +1,4 @@
-"""Freshet's client: records, changes, and a near cache that is never stale for longer than its lease.
+"""Freshet's client: records, changes, and a near cache that is never staler than its lease.
 
     import freshet
 

@@ -135,7 +135,7 @@ def check_document(document: Any) -> None:
 def pack(value: Any) -> bytes:
     """MessagePack of lists, dicts, strings, numbers, True, False and None."""
     try:
-        return msgpack.packb(value, default=_pack_other, use_bin_type=True)  # type: ignore[no-any-return]
+        return bytes(msgpack.packb(value, default=_pack_other, use_bin_type=True))
     except UnicodeEncodeError as error:
         raise Invalid(f"a string that is not Unicode cannot be sent: {error}") from None
     except (TypeError, OverflowError) as error:

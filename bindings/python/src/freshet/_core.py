@@ -7,8 +7,8 @@ clock, no threads, no waiting; the blocking client and the asyncio client are th
 
 A shell calls connected, receive, tick and lost as these things happen, and after each of them (and
 after submit and the like) sends what take_output gives and wakes whom take_ready names. While the
-connection is not up requests wait. When it is lost, reads are sent again on the next one, writes end
-as OutcomeUnknown, and subscriptions go on behind the last change that came.
+connection is not up requests wait. When it is lost, reads are sent again on the next one, writes
+end as OutcomeUnknown, and subscriptions go on behind the last change that came.
 
 Not locked: the shell sees to that. Tests: tests/test_core.py.
 """
@@ -156,7 +156,7 @@ class Core:
         self._send(_frames.HELLO, self._new_id(), self._hello.SerializeToString())
 
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes came. ProtocolError and others: the connection is of no use; close it, call lost."""
+        """Bytes came. A FreshetError: the connection is of no use; close it, and call lost."""
         self._heard_at = now
         for frame in self._reader.feed(data):
             if self.state is State.GREETING and frame.opcode not in (

@@ -3,10 +3,10 @@ from where it goes on when the connection was lost.
 
     start ── SUBSCRIBE ──> opened ── changes ──> taken ── ERROR or close ──> ended
                ^                        |
-               └── connection lost ─────┘   from the last position that came; what was not taken stays
+               └── connection lost ─────┘   behind the last that came; what was not taken stays
 
-A named consumer goes on from what is acknowledged, so that the server sends again what was taken but
-not acknowledged; that is recognised by its event id and left out. What was not taken is dropped,
+A named consumer goes on from what is acknowledged, so that the server sends again what was taken
+but not acknowledged; that is recognised by its event id and left out. What was not taken is dropped,
 because slots of a group may have moved to another member meanwhile.
 """
 

@@ -1,5 +1,5 @@
-"""What the blocking client and the asyncio client share: settings, and the calls that take more than
-one request."""
+"""What the blocking client and the asyncio client share: settings, and the calls that take more
+than one request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The blocking client: one socket, one thread that reads it, any number of threads that ask.
 
-A caller puts its request into the core and on the socket, and waits; the reader thread hands answers
-out, keeps the lease alive, and connects again when the connection is lost. One lock guards the core
+A caller puts its request into the core and on the socket, and waits; the reader thread hands
+answers out, keeps the lease alive, and connects again when the connection is lost. One lock guards the core
 and the socket's sending side; nobody waits for anything while holding it.
 """
 
@@ -144,7 +144,8 @@ class Client:
             if_absent: bool = False, timeout: float | None = None) -> Written:
         """Makes the record, or replaces it whole.
 
-        if_match: an etag, or "*" for any; if_absent: only if there is none. Else PreconditionFailed.
+        if_match: an etag, or "*" for any; if_absent: only if there is none; else
+            PreconditionFailed.
         """
         return self._call(ops.Put(collection, id, document, if_match, if_absent), timeout)
 
@@ -258,7 +259,8 @@ class Client:
 
     def _wait(self, request: Request[Any], timeout: float) -> bool:
         try:
-            return bool(request.waiter.acquire(timeout=max(0.0, min(timeout, threading.TIMEOUT_MAX))))
+            limit = max(0.0, min(timeout, threading.TIMEOUT_MAX))
+            return bool(request.waiter.acquire(timeout=limit))
         except BaseException:  # such as KeyboardInterrupt: nobody will take the answer
             with self._lock:
                 if not request.done:

@@ -146,7 +146,8 @@ class Client:
                   timeout: float | None = None) -> Written:
         """Makes the record, or replaces it whole.
 
-        if_match: an etag, or "*" for any; if_absent: only if there is none. Else PreconditionFailed.
+        if_match: an etag, or "*" for any; if_absent: only if there is none; else
+            PreconditionFailed.
         """
         return await self._call(ops.Put(collection, id, document, if_match, if_absent), timeout)
 

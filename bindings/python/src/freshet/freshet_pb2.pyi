@@ -1,4 +1,4 @@
-# Made by bindings/python/generate.py from protocol/freshet.proto. Do not edit: run it again.
+# Made by bindings/python/generate.py from protocol/freshet.proto: run it again.
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
