@@ -141,7 +141,7 @@ enum freshet_status transport_open(struct transport *transport)
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     ASSERT(transport->descriptor == -1);
     addresses_free(transport);
-    hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
+    hints.ai_flags = AI_NUMERICSERV;
     int result = getaddrinfo(transport->host, transport->port, &hints, &transport->addresses);
     if (result != 0) {
         transport->addresses = NULL;

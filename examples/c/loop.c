@@ -65,7 +65,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "%s\n", freshet_async_error(db)->detail);
         }
     }
-    while (print_changes(db, subscription) && freshet_async_process(db) == FRESHET_OK) {
+    while (freshet_async_process(db) == FRESHET_OK && print_changes(db, subscription)) {
         struct pollfd waiting = {freshet_async_fd(db), freshet_async_events(db), 0};
         poll(&waiting, 1, freshet_async_timeout_ms(db));
     }
