@@ -222,9 +222,9 @@ static bool minimum_read(const struct wire_server *server, struct bytes text,
 }
 
 /*
- * The scope of an idempotency key is the principal and the collection. REST's has a path in the
- * same place, which begins with '/': the two never meet, since a body's hash is of other bytes
- * there.
+ * The scope of an idempotency key is the principal and the collection. REST's has a path in that
+ * place, which begins with '/', so the two never meet; they could not agree on a body's hash, which
+ * is of the bytes that were sent.
  */
 static bool key_set(struct wire_call *call, const struct wire_operation *operation,
                     struct wire_fault *fault)
