@@ -13,7 +13,8 @@ if [ ! -d node_modules ] || ! cmp -s package-lock.json build/installed-lock.json
     rm -f build/built
 fi
 sources="src test tsconfig.json package.json ../../protocol/freshet.proto"
-if [ ! -f dist/index.js ] || [ ! -f build/built ] || [ -n "$(find $sources -newer build/built -type f -print -quit)" ]; then
+if [ ! -f dist/index.js ] || [ ! -f build/built ] ||
+    [ -n "$(find $sources -path src/generated -prune -o -newer build/built -type f -print -quit)" ]; then
     touch build/building
     npm run --silent build:test
     mv build/building build/built

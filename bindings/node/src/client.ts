@@ -26,6 +26,7 @@ const LEASE_MS_LEAST = 200;
 const CONNECT_TIMEOUT_MS_DEFAULT = 5_000;
 const TIMEOUT_MS_DEFAULT = 30_000;
 const HEARTBEAT_MS = 5_000;
+const SILENCE_MS = 10_000;
 const PROGRESS_MS_LEAST = 50;
 const MGET_MAX = 1000;
 const BATCH_MAX = 1000;
@@ -67,7 +68,8 @@ export class Client {
       client: `freshet-node/${VERSION}${program}`,
       connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS_DEFAULT,
       requestTimeoutMs: options.timeoutMs ?? TIMEOUT_MS_DEFAULT,
-      heartbeatMs: this.#near === null ? HEARTBEAT_MS : leaseMs / 4,
+      heartbeatMs: this.#near === null ? HEARTBEAT_MS : Math.min(HEARTBEAT_MS, leaseMs / 4),
+      silenceMs: SILENCE_MS,
       reconnects: options.reconnect ?? true,
       ponged: (sentAtMs) => this.#near?.ponged(sentAtMs),
     });

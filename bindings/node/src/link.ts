@@ -37,6 +37,8 @@ export interface LinkOptions {
   connectTimeoutMs: number;
   requestTimeoutMs: number;
   heartbeatMs: number;
+  /** Without a byte from the server for so long, while a PING waits, the connection counts as lost. */
+  silenceMs: number;
   reconnects: boolean;
   /** The PING that was sent then has been answered. */
   ponged: (sentAtMs: number) => void;
@@ -68,8 +70,6 @@ interface Request extends RequestOptions {
 
 const REQUESTS_MAX = 1 << 17;
 const PINGS_MAX = 64;
-/** Without a byte from the server for so long, while a PING waits, the connection counts as lost. */
-const SILENCE_MS = 10_000;
 const BACKOFF_FIRST_MS = 50;
 const BACKOFF_MAX_MS = 5_000;
 /** Up to here one copy and one write is cheaper than many buffers. */
@@ -335,8 +335,9 @@ export class Link {
     const isSilent = this.#pings.size > 0 && !this.#hasReceived;
     this.#silentTicks = isSilent ? this.#silentTicks + 1 : 0;
     this.#hasReceived = false;
-    if (this.#silentTicks * this.#options.heartbeatMs >= SILENCE_MS) {
-      this.#down(new Disconnected(`${this.#place} is silent since ${SILENCE_MS} ms`));
+    const silentMs = this.#silentTicks * this.#options.heartbeatMs;
+    if (silentMs >= this.#options.silenceMs) {
+      this.#down(new Disconnected(`${this.#place} is silent since ${silentMs} ms`));
       return;
     }
     this.ping();

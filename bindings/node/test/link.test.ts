@@ -6,9 +6,10 @@ import { test } from "node:test";
 import { Busy, Conflict, Disconnected, Invalid, NotFound, OutcomeUnknown, PositionExpired, ProtocolError, Timeout, connect } from "../dist/index.js";
 import type { Change, Client, ConnectOptions, SubscribeOptions, Subscription } from "../dist/index.js";
 import { Kind, decodeControl } from "../dist/core.js";
-import { decode } from "../dist/document.js";
+import { decode, encode } from "../dist/document.js";
 import { ANSWER, Opcode } from "../dist/frame.js";
 import type { Frame } from "../dist/frame.js";
+import { Link } from "../dist/link.js";
 import { CreditSchema, From, GoawaySchema, SubscribeSchema } from "../dist/generated/freshet_pb.js";
 import type { Subscribe } from "../dist/generated/freshet_pb.js";
 import { encodeControl } from "../dist/core.js";
@@ -125,6 +126,29 @@ test("a read that is not answered in time is a Timeout, a write's outcome is unk
     peer.send(found((await peer.expect(Opcode.GET)).id, 3, { id: "b" }));
     assert.deepEqual(await later, { id: "b" });
   }));
+
+test("a server that has fallen silent is left, and one that answers PINGs only is not", async () => {
+  const server = await FakeServer.start();
+  const { hostname: host, port } = new URL(server.url);
+  const times = { connectTimeoutMs: 1_000, requestTimeoutMs: 5_000, heartbeatMs: 10, silenceMs: 50 };
+  const pongs: number[] = [];
+  const ponged = (sentAtMs: number): unknown => pongs.push(sentAtMs);
+  const link = new Link({ host, port: Number(port), token: "", features: [], client: "test", reconnects: true, ponged, ...times });
+  const opening = link.open();
+  await next(server);
+  await opening;
+  const read = link.request(Opcode.GET, encode(["pets", "rex"]));
+  const again = await next(server);
+  const asked = await again.expect(Opcode.GET);
+  while (pongs.length < 10) {
+    const ping = await again.expectPing();
+    again.send(frame(Opcode.PING | ANSWER, 200, ping.id));
+  }
+  again.send(found(asked.id, 1, null));
+  assert.equal((await read).code, 404);
+  await link.close();
+  server.stop();
+});
 
 test("without `reconnect` a loss is the end", () =>
   pair({ reconnect: false }, async (db, peer) => {
