@@ -10,6 +10,8 @@
 #include "protocol/base/utf8.h"
 
 #define NS_PER_MS 1000000ull
+/* Connections with changes or invalidations that are sent to before all others. */
+#define PUSHES_FIRST_MAX 4
 /* The id of one subscription in GOAWAY, and its position. */
 #define GOAWAY_SUBSCRIPTION_BYTES (sizeof(Freshet__Goaway__Subscription) + TOKEN_TEXT_BYTES_MAX + 8)
 
@@ -466,15 +468,26 @@ static void failing_run(struct wire_server *server)
     }
 }
 
-uint64_t wire_subscriptions_step(struct wire_server *server, uint64_t now_ns)
+/* Sends are carried out one by one, and one to a client that sleeps takes some microseconds: who is
+ * told of a write comes before who wrote it, as long as they are few. */
+static void pushes_end(struct wire_server *server)
 {
-    struct wire_subscriptions *subscriptions = server->subscriptions;
-    ASSERT(now_ns == server->now_ns);
     struct link *at;
-    while ((at = list_first(&subscriptions->pushing)) != NULL) {
+    for (uint32_t i = 0; (at = list_first(&server->subscriptions->pushing)) != NULL; i++) {
         struct wire_connection *connection = CONTAINER_OF(at, struct wire_connection, push.link);
         wire_push_end(connection);
+        ASSERT(link_is_linked(&connection->settle));
+        if (i < PUSHES_FIRST_MAX) {
+            link_remove(&connection->settle);
+            list_push_front(&server->touched, &connection->settle);
+        }
     }
+}
+
+uint64_t wire_subscriptions_step(struct wire_server *server, uint64_t now_ns)
+{
+    ASSERT(now_ns == server->now_ns);
+    pushes_end(server);
     failing_run(server);
     wire_pings_step(server);
     return wire_readers_step(server);
