@@ -364,7 +364,7 @@ class Case:
 
     @staticmethod
     def do_sleep(seconds):
-        time.sleep(seconds)  # the time itself is what the case is about
+        time.sleep(seconds)  # pause between tries: the time itself is what the case is about
 
     def do_server(self, what):
         server = self.world.server

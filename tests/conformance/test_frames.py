@@ -186,7 +186,7 @@ class TestPieces(WireTest):
                 for place in range(1, len(data)):
                     with Raw(self.wire) as raw:
                         raw.send(data[:place])
-                        time.sleep(PIECE_PAUSE_S)  # two packets, not one
+                        time.sleep(PIECE_PAUSE_S)  # pause between tries: two packets, not one
                         raw.send(data[place:])
                         answer = raw.frame_of(vector["id"])
                         self.assertIsNotNone(answer, f"cut at {place}")

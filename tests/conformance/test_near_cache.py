@@ -133,7 +133,7 @@ class Play:
         rest = self.server.client()
         while time.monotonic() < self.until:
             self.rest_write(rest, dice.choice(KEYS))
-            time.sleep(dice.expovariate(WRITES_PER_S))  # the rate of writes
+            time.sleep(dice.expovariate(WRITES_PER_S))  # pause between tries: the rate of writes
         rest.close()
 
     def rest_write(self, rest, key):
@@ -181,7 +181,7 @@ class Play:
     def havoc_part(self, name, dice):
         proxy = self.proxies[name]
         while time.monotonic() < self.until:
-            time.sleep(dice.uniform(0.1, 1.0))  # calm, so that there is something to lose
+            time.sleep(dice.uniform(0.1, 1.0))  # pause between tries: calm, so that there is something to lose
             what = dice.choice(("cut", "delay", "delay", "delay", "hold", "refuse"))
             trouble_s = dice.uniform(0.1, 3) * LEASE_S
             if what == "cut":
@@ -195,7 +195,7 @@ class Play:
             else:
                 proxy.refuse(True)
                 proxy.cut()
-            time.sleep(trouble_s)  # as long as the trouble lasts
+            time.sleep(trouble_s)  # pause between tries: as long as the trouble lasts
             proxy.clear()
 
     # ---- the journal ----

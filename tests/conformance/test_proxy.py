@@ -132,7 +132,7 @@ class TestProxy(unittest.TestCase):
         connection.close()
         deadline = time.monotonic() + 10
         while self.proxy.open > 0 and time.monotonic() < deadline:
-            time.sleep(0.01)  # pause between looks
+            time.sleep(0.01)  # pause between tries
         self.assertEqual(self.proxy.open, 0)
 
 

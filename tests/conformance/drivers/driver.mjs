@@ -8,8 +8,6 @@ const TIMED = new Set(["get", "put", "patch", "create", "delete"]);
 const NUMBERS_AND_STRINGS = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g;
 const NUMBER = "a number of the driver";
 
-class Unsupported extends Error {}
-
 // ---- JSON, digit for digit ----
 
 /** JSON text as the binding's values: its numbers go through NumberText, which keeps their digits. */
@@ -135,6 +133,7 @@ const OPERATIONS = {
       timeoutMs: timeout_ms,
       reconnect: no_reconnect === true ? false : undefined,
       connectTimeoutMs: connect_timeout_ms,
+      reconnect: no_reconnect ? false : undefined,
       checked,
       token,
     });
@@ -245,9 +244,6 @@ async function answer(request) {
     times = shown.ok.times ?? times;
     delete shown.ok.times;
   } catch (error) {
-    if (error instanceof Unsupported) {
-      return { unsupported: error.message };
-    }
     shown.error = errorShown(error);
   }
   if (TIMED.has(op)) {
