@@ -13,7 +13,8 @@
  * Threads:  a handle belongs to one thread at a time. Handles share nothing.
  * Memory:   what a call hands out (records, changes, texts) belongs to the handle and is valid
  *           until the next call with it, except where another lifetime is said; nothing needs to
- *           be freed but handles, lists and subscriptions, by their close.
+ *           be freed but handles, lists and subscriptions, by their close; lists before their
+ *           handle.
  * Documents: JSON text, unless options.format says MessagePack.
  * Blocking: the calls of this header wait, at most options.timeout_ms each. For event loops see
  *           freshet_async.h.
@@ -196,7 +197,7 @@ struct freshet_operation {
     struct freshet_written written; /* the others */
 };
 
-/* OK: all were carried out, each with a status of its own. */
+/* Up to 1000. OK: all were carried out, each with a status of its own; else all have that one. */
 FRESHET_API enum freshet_status freshet_batch(struct freshet *db,
                                               struct freshet_operation *operations, size_t count);
 
@@ -250,7 +251,8 @@ FRESHET_API enum freshet_status freshet_subscribe(struct freshet *db,
 /*
  * The next change, in order, each once; after a lost connection it goes on where it was. AGAIN when
  * none came within timeout_ms (0: only looks; -1: waits for ever). POSITION_EXPIRED and others end
- * the subscription. out is valid until the next call with the subscription.
+ * the subscription. Of a named consumer, what was not acknowledged comes again after a lost
+ * connection. out is valid until the next call with the subscription.
  */
 FRESHET_API enum freshet_status freshet_next(struct freshet_subscription *subscription,
                                              int timeout_ms, struct freshet_change *out);

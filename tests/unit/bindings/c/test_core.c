@@ -542,13 +542,8 @@ HOSTILE(changes_beyond_credit, uint8_t room[256];
         fake_change(fake, it.subscription_id, FRAME_CHANGE, "p1", change);
         fake_change(fake, it.subscription_id, FRAME_CHANGE, "p2", change);
         fake_change(fake, it.subscription_id, FRAME_SNAPSHOT, "p3", change))
-HOSTILE(a_wrong_checksum, uint8_t head[FRAME_HEADER_BYTES + 1];
-        struct frame_header header = {.length = 1,
-                                      .opcode = GET_ANSWER,
-                                      .flags = FRAME_FLAG_CHECKED,
-                                      .id = it.read_id};
-        frame_header_write(&header, head); head[FRAME_HEADER_BYTES] = 1;
-        fake_say_raw(fake, bytes_of(head, sizeof(head))))
+HOSTILE(a_wrong_checksum, fake_state(fake, it.read_id, 200, 1, RECORD);
+        fake->out.data[fake->out.from + FRAME_HEADER_BYTES - 1] ^= 1)
 
 Test(core_hostile, a_change_that_is_not_one_ends_its_subscription)
 {
