@@ -86,12 +86,13 @@ class NearCache:
 
     def fill(self, key: Key, pair: Pair, body: bytes, begun: int) -> None:
         """An answer came, between begin and end; it is kept if nothing newer is known."""
-        pending = self._pending[key]
+        # Whoever gets this answer has seen the state, whether it is kept or not.
+        self._outdated(key, pair)
         entry = self._entries.get(key)
-        if begun != self._generation or pending.floor > pair or entry and entry[0] > pair:
+        newer = self._pending[key].floor > pair or entry is not None and entry[0] > pair
+        if newer or begun != self._generation:
             self._statistics.dropped_fills += 1
             return
-        pending.floor = pair
         self._drop(key)
         cost = self._cost(key, body)
         if cost > self.bytes_max:
