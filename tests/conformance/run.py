@@ -69,11 +69,18 @@ class Unsupported(Exception):
     """The binding has nothing for it."""
 
 
+def build_node():
+    """bindings/node is built when it is used; this is quick when nothing has changed."""
+    subprocess.run([ROOT / "bindings" / "node" / "build.sh"], stdout=sys.stderr, check=True)
+
+
 class Driver:
     """A child process that is told operations and answers them in their order."""
 
     def __init__(self, name, environment=None):
         self.name = name
+        if name == "node":
+            build_node()
         self.process = subprocess.Popen(
             DRIVERS[name],
             stdin=subprocess.PIPE,

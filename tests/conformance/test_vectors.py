@@ -10,6 +10,7 @@ import unittest
 import zlib
 
 import plain_client
+import run
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PAGE = FOLDER.parents[1] / "protocol" / "PROTOCOL.md"
@@ -97,6 +98,16 @@ class TestPlainClient(unittest.TestCase):
                 with self.subTest(vector["name"]):
                     message = plain_client.decode(vector["message"], bytes.fromhex(vector["hex"])[16:])
                     self.assertEqual(plainly(message), plainly(vector["fields"]))
+
+
+class TestNode(unittest.TestCase):
+    def test_its_frames_and_documents_are_those_of_the_vectors(self):
+        run.build_node()
+        files = [FOLDER / "vectors" / f"{name}.json" for name in ("answers", "control")]
+        result = subprocess.run(
+            ["node", FOLDER / "drivers" / "vectors.mjs", *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        self.assertEqual(result.returncode, 0, result.stdout.decode())
 
 
 def plainly(value):

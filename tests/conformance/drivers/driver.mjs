@@ -3,31 +3,9 @@
 import { createInterface } from "node:readline";
 
 import * as freshet from "../../../bindings/node/dist/index.js";
+import { dump, parse } from "./json.mjs";
 
 const TIMED = new Set(["get", "put", "patch", "create", "delete"]);
-const NUMBERS_AND_STRINGS = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g;
-const NUMBER = "a number of the driver";
-
-// ---- JSON, digit for digit ----
-
-/** JSON text as the binding's values: its numbers go through NumberText, which keeps their digits. */
-function parse(text) {
-  const marked = text.replace(NUMBERS_AND_STRINGS, (token) => (token[0] === '"' ? token : `{"${NUMBER}":"${token}"}`));
-  return JSON.parse(marked, (_, value) => (value?.[NUMBER] === undefined ? value : new freshet.NumberText(value[NUMBER])));
-}
-
-function dump(value) {
-  if (value instanceof freshet.NumberText) {
-    return value.text;
-  }
-  if (Array.isArray(value)) {
-    return `[${value.map(dump).join(",")}]`;
-  }
-  if (value !== null && typeof value === "object") {
-    return `{${Object.entries(value).map(([name, member]) => `${JSON.stringify(name)}:${dump(member)}`).join(",")}}`;
-  }
-  return typeof value === "bigint" || typeof value === "number" ? String(value) : JSON.stringify(value);
-}
 
 const textOrNull = (value) => (value === null || value === undefined ? null : dump(value));
 
