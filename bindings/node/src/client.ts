@@ -298,7 +298,9 @@ export class Client {
     };
     const keep = (answer: Answer): State[] => {
       const states = read(answer);
-      states.forEach((state, i) => keepState(near, fills[i] ?? null, state, opcode === Opcode.GET ? answer.body : null));
+      for (const [i, state] of states.entries()) {
+        keepState(near, keys[i] as string, fills[i] ?? null, state, opcode === Opcode.GET ? answer.body : null);
+      }
       return states;
     };
     try {
@@ -350,7 +352,9 @@ export class Client {
       return { status: "rejected", reason };
     }
     if (operation.op === "get") {
-      return { status: "fulfilled", value: requests.stateOf(answer).record };
+      const state = requests.stateOf(answer);
+      this.#near?.outdate(NearCache.key(operation.collection, operation.id), state.epoch, state.sequence);
+      return { status: "fulfilled", value: state.record };
     }
     const result_ = this.#outdated(operation.collection, requests.resultOf(code, answer));
     return { status: "fulfilled", value: requests.writtenOf(result_) };
@@ -358,12 +362,14 @@ export class Client {
 }
 
 /* The answer's own bytes where it is one state, else those of the state alone. */
-function keepState(near: NearCache, fill: Fill | null, state: State, body: Uint8Array | null): void {
-  if (fill !== null) {
-    const { epoch, sequence, version, record } = state;
-    const bytes = body === null ? encode([epoch, sequence, version, record]) : new Uint8Array(body);
-    near.fill(fill, epoch, sequence, bytes);
+function keepState(near: NearCache, key: string, fill: Fill | null, state: State, body: Uint8Array | null): void {
+  const { epoch, sequence, version, record } = state;
+  if (fill === null) {
+    near.outdate(key, epoch, sequence); // it has been read all the same
+    return;
   }
+  const bytes = body === null ? encode([epoch, sequence, version, record]) : new Uint8Array(body);
+  near.fill(fill, epoch, sequence, bytes);
 }
 
 /* Keeps the near cache told. When its position is gone it begins anew, empty; without the server's help it stays unused. */

@@ -121,12 +121,15 @@ export class NearCache {
   /** The answer of a read, whose bytes are kept from here on. */
   fill(fill: Fill, epoch: number, sequence: number, body: Uint8Array): void {
     const floor = this.#floors.get(fill.key);
+    // What is not kept has been read all the same: nothing older is shown from here on, nor kept by a read under way.
     if (fill.generation !== this.#generation || floor === undefined) {
+      this.outdate(fill.key, epoch, sequence);
       return;
     }
     const entry = this.#entries.get(fill.key);
     const isOverFloor = compare(floor.epoch, floor.sequence, epoch, sequence) <= 0;
     const isNewest = entry === undefined || compare(entry.epoch, entry.sequence, epoch, sequence) <= 0;
+    this.outdate(fill.key, epoch, sequence);
     if (!isOverFloor || !isNewest) {
       this.#counts.droppedFills++;
       return;

@@ -101,6 +101,27 @@ test("a key is forgotten when something newer is told, and a late older answer d
   assert.equal(shown(near, 1), null);
 });
 
+test("an answer that is not kept has been read all the same: nothing older is shown or kept after it", () => {
+  const near = leased(300);
+  const early = near.begin(KEY) as Fill;
+  fill(near, KEY, 20, "twenty");
+  fill(near, NearCache.key("pets", "other"), 21, "x".repeat(40)); // pushes the first out
+  assert.equal(shown(near, 1), null, "evicted");
+  near.fill(early, 1, 15, body("fifteen"));
+  near.end(early);
+  assert.equal(shown(near, 1), null, "an older answer after a newer one");
+
+  const lost = leased();
+  const before = lost.begin(KEY) as Fill;
+  lost.clear();
+  lost.subscribed("p0", 2);
+  lost.invalidated("p0", true, []);
+  lost.ponged(2);
+  fill(lost, KEY, 5, "five");
+  lost.fill(before, 1, 9, body("nine"));
+  assert.equal(shown(lost, 3), null, "an older entry under an answer from before");
+});
+
 test("a reconnect keeps what is cached, a lost position does not, nor answers from before", () => {
   const near = leased();
   fill(near, KEY, 5, "five");
