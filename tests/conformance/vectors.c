@@ -1,7 +1,7 @@
 /*
- * vectors.c: reads the vectors (vectors/*.json, named on the command line) with protocol/ and the
- * control messages, on which the C client and the server are built. Exit status 0: all is as the
- * vectors say.
+ * vectors.c: reads the vectors (the files of vectors/, named on the command line) with protocol/
+ * and the control messages, on which the C client and the server are built. Exit status 0: all is
+ * as the vectors say.
  */
 #include <stdio.h>
 #include <stdlib.h>
