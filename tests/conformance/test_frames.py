@@ -140,7 +140,7 @@ class TestTaken(WireTest):
                 if opcode == plain_client.ERROR:
                     # What it asks for may not be there, nor the position; that it was understood is all.
                     error = plain_client.decode("Error", body)
-                    self.assertTrue(code in (404, 410, 412) or error["detail"].startswith("position"), error)
+                    self.assertTrue(code in (404, 410, 412) or "position" in error["detail"], error)
                     continue
                 self.assertEqual(opcode, vector["opcode"] | 0x80)
                 self.assertIn(code, (200, 201, 304, 404))
