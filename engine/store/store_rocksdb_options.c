@@ -14,7 +14,7 @@
 #define ARENA_BLOCK_BYTES  MIB
 /* A filter over the keys of a memtable: an absent key is known without a walk through the skip
  * list. It is sized as a share of the memtable's maximum. */
-#define MEMTABLE_BLOOM_BYTES MIB
+#define MEMTABLE_BLOOM_BYTES (256 * KIB)
 
 #define BLOCK_BYTES          (4 * KIB)
 #define BLOOM_BITS_PER_KEY   10
@@ -23,7 +23,7 @@
 #define CACHE_SHARD_BITS     4
 
 #define TABLE_FILE_BYTES      (64 * MIB)
-#define LEVEL_BASE_BYTES      (256 * MIB)
+#define LEVEL_BASE_BYTES      (128 * MIB)
 #define LEVEL_COMPRESSED_FROM 2
 #define SYNC_STEP_BYTES       MIB /* so that a finished file does not hold up the journal's sync */
 
@@ -88,9 +88,9 @@ struct store_rocksdb_limits store_rocksdb_limits(bool tight)
 {
     struct store_rocksdb_limits limits = {
         .memtables_max = 6,
-        .level0_compact = 4,
-        .level0_slow = 20,
-        .level0_stop = 36,
+        .level0_compact = 8,
+        .level0_slow = 32,
+        .level0_stop = 48,
         .pending_bytes_slow = 64 * GIB,
         .pending_bytes_stop = 256 * GIB,
     };
