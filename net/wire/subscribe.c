@@ -267,6 +267,21 @@ static bool pattern_read(const struct asking *asking)
     return status == STATUS_OK || refuse(asking, 400, detail.text);
 }
 
+static bool position_is_read(const struct asking *asking)
+{
+    struct subscription_options *options = asking->options;
+    options->from = SUBSCRIBE_TOKEN;
+    if (token_read(bytes_of_text(asking->message->position), &options->token) != STATUS_OK) {
+        return refuse(asking, 400,
+                      "The position is none that this server gave, with a change or with the "
+                      "answer to a write");
+    }
+    /* What is left of the snapshot would come as records. */
+    return !asking->message->invalidate || !options->token.in_snapshot ||
+           refuse(asking, 400,
+                  "Invalidations do not go on from the middle of a snapshot: from latest instead");
+}
+
 static bool from_read(const struct asking *asking)
 {
     struct subscription_options *options = asking->options;
@@ -285,11 +300,7 @@ static bool from_read(const struct asking *asking)
         options->time_ms = asking->message->time_ms;
         return true;
     case FRESHET__FROM__POSITION:
-        options->from = SUBSCRIBE_TOKEN;
-        return token_read(bytes_of_text(asking->message->position), &options->token) == STATUS_OK ||
-               refuse(asking, 400,
-                      "position is one that this server gave: of an item, of an invalidation, of "
-                      "SUBSCRIBED, WELCOME or an answer to a write");
+        return position_is_read(asking);
     default: /* of a later protocol */
         return refuse(asking, 400, "from is LATEST, EARLIEST, POSITION, TIME or SNAPSHOT");
     }
@@ -367,9 +378,6 @@ static bool room_check(const struct asking *asking)
     if ((connection->server->options.principal.rights & PRINCIPAL_READ) == 0) {
         return refuse(asking, 403, "You may not read this");
     }
-    if (subscription_find(connection, asking->frame->id) != NULL) {
-        return refuse(asking, 409, "There is a subscription of that id already");
-    }
     if (connection->subscription_count >= connection->server->options.subscriptions_max) {
         return refuse(asking, 503,
                       "There are as many subscriptions on this connection as it may have");
@@ -394,8 +402,26 @@ static bool subscription_begin(const struct asking *asking, struct wire_subscrip
     return true;
 }
 
+/* An ERROR of its id ends a subscription for its client; so it ends here, too. True: it did. */
+static bool subscribed_twice(const struct wire_connection *connection, uint32_t id)
+{
+    struct wire_subscription *subscription = subscription_find(connection, id);
+    if (subscription == NULL) {
+        return false;
+    }
+    const struct problem problem =
+        problem_of(STATUS_CONFLICT,
+                   BYTES_LITERAL("There was a subscription of that id already, which ends with "
+                                 "this: each has an id of its own"));
+    wire_subscription_refuse(subscription, &problem);
+    return true;
+}
+
 void wire_subscribe(struct wire_connection *connection, const struct wire_frame *frame)
 {
+    if (subscribed_twice(connection, frame->id)) {
+        return;
+    }
     const Freshet__Subscribe *message =
         wire_unpack(connection, frame, &freshet__subscribe__descriptor);
     struct subscription_options options = {0};

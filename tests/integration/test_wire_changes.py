@@ -233,7 +233,7 @@ class TestChanges(WireTest):
         refused(404, "no collection", collection="_consumers")
         refused(400, "pattern is not JSON: line 1, column 2", pattern="{")
         refused(400, "price", pattern='{"price":1}')
-        refused(400, "position is one that this server gave", **{"from": frames.POSITION, "position": "no"})
+        refused(400, "The position is none that this server gave", **{"from": frames.POSITION, "position": "no"})
         refused(400, "from is LATEST", **{"from": 9})
         refused(400, "view is BOTH", view=9)
         refused(400, "progress_ms is at least 50", progress_ms=49)
@@ -244,8 +244,24 @@ class TestChanges(WireTest):
         refused(404, "no consumer of that name", consumer="nobody")
         refused(400, "A consumer's name", consumer="a b")
         self.error(self.wire.call(frames.SUBSCRIBE, b"\xff"), 400)
-        request = self.wire.subscribe(collection="pets")
-        refused(409, "of that id already", request, collection="pets")
+
+    def test_a_second_subscription_of_one_id_ends_the_first(self):
+        request = self.wire.subscribe(collection="pets", credit=10)
+        self.error(self.wire.subscribe_frame(request, collection="pets", credit=10), 409, "of that id already")
+        self.wire.kept.clear()  # what the first had been sent before
+        self.put("/pets/twice", {"n": time.monotonic_ns()})
+        self.wire.call(frames.PING)
+        self.wire.quiet(request, 0.3)
+        self.assertEqual(self.wire.subscribe_frame(request, collection="pets").code, 200)
+
+    def test_invalidations_do_not_begin_within_a_snapshot(self):
+        for n in range(3):
+            self.put(f"/pets/within-{n}", {"n": time.monotonic_ns()})
+        records = self.wire.subscribe(collection="pets", credit=1, **{"from": frames.FROM_SNAPSHOT})
+        position = self.wire.changes(records, 1)[0][1]
+        answer = self.wire.subscribe_frame(invalidate=True, position=position, **{"from": frames.POSITION})
+        self.error(answer, 400, "snapshot")
+        self.assertEqual(self.wire.call(frames.PING).opcode, frames.PING | 0x80)
 
     def test_the_feature_is_asked_for(self):
         with frames.Wire(self.server, features=()) as plain:
