@@ -8,6 +8,8 @@
  * A window of items is with the engine at a time. Results are appended to the answer as soon as all
  * before them are there. What the answer needs for results of the smallest kind is taken before
  * anything is begun, so that what was done can always be said.
+ *
+ * Until all of a BATCH is begun its connection is not read: a write behind it comes after its own.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -242,8 +244,7 @@ static void gather_finish(struct wire_gather *gather)
     uint8_t *answer = gather->answer;
     memory_let_go(&gather->server->memory, gather->answer_capacity);
     gather->answer = NULL;
-    wire_answer_memory(call->connection, &head, writer_bytes(&begin),
-                       bytes_of(answer, gather->answer_size), answer);
+    wire_answer_block(call->connection, &head, writer_bytes(&begin), answer, gather->answer_size);
     gather_free(gather);
 }
 
@@ -435,19 +436,34 @@ static bool item_end(struct wire_gather *gather)
     return true;
 }
 
+static void beginning_note(const struct wire_gather *gather, struct wire_connection *connection)
+{
+    if (gather->left > 0) {
+        ASSERT(connection->beginning == NULL || connection->beginning == gather);
+        connection->beginning = gather;
+    } else if (connection->beginning == gather) {
+        connection->beginning = NULL;
+        wire_touch(connection); /* which reads on */
+    }
+}
+
 /* As far as it goes without waiting; it is freed when it is at its end. */
 static void gather_advance(struct wire_gather *gather)
 {
+    struct wire_connection *connection = gather->call->connection;
     bool moved = true;
     while (moved) {
         moved = item_end(gather);
         /* Nobody waits for what is not begun. */
-        if (gather->full || gather->call->connection == NULL) {
+        if (gather->full || connection == NULL) {
             gather->left = 0;
         }
         if (gather->left > 0 && gather->count < WINDOW_MAX) {
             moved = item_begin(gather) || moved;
         }
+    }
+    if (gather->is_batch && connection != NULL) {
+        beginning_note(gather, connection);
     }
     if (gather->left == 0 && gather->count == 0) {
         gather_finish(gather);

@@ -17,7 +17,9 @@ bool wire_input_blocked(const struct wire_connection *connection)
 {
     return connection->call_count + connection->held_count >=
                connection->server->options.requests_max ||
-           connection->output.unsent_bytes > WIRE_UNSENT_BYTES_MAX;
+           connection->output.unsent_bytes > WIRE_UNSENT_BYTES_MAX ||
+           /* What comes behind its writes is carried out behind them. */
+           connection->beginning != NULL;
 }
 
 void wire_input_drop(struct wire_connection *connection)
@@ -145,6 +147,7 @@ static size_t input_skip(struct wire_connection *connection, const uint8_t *data
     if (!header_check(connection, &header)) {
         return size;
     }
+    ASSERT(kept < FRAME_HEADER_BYTES + (size_t)header.length); /* it is not blocked */
     size_t left = FRAME_HEADER_BYTES + (size_t)header.length - kept;
     size_t taken = left < size ? left : size;
     input->skip = left - taken;
@@ -187,6 +190,8 @@ static size_t input_take(struct wire_connection *connection, const uint8_t *data
         input->skip -= skipped;
         return skipped;
     }
+    /* It may be no longer blocked: then half a frame at most stays collected. */
+    wire_input_resume(connection);
     if (input->data == NULL) {
         size_t done = frames_take(connection, data, size);
         if (done > 0) {

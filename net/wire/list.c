@@ -128,20 +128,23 @@ static void page_answer(struct wire_call *call)
         writer_u8(&begin, STRING_32);
         writer_u32(&begin, (uint32_t)request->answer.size);
         ASSERT(!begin.failed);
-        void *memory = request->answer_memory;
+        void *block = request->answer_memory;
+        ASSERT(block == request->answer.data);
         request->answer_memory = NULL;
-        wire_answer_memory(call->connection, &head, writer_bytes(&begin), request->answer, memory);
+        wire_answer_block(call->connection, &head, writer_bytes(&begin), block,
+                          request->answer.size);
         return;
     }
-    uint8_t *memory;
+    uint8_t *block;
     struct bytes page;
-    enum status status = json_rendered_read(request->answer, &memory, &page);
+    enum status status = json_rendered_read(request->answer, &block, &page);
     if (status != STATUS_OK) {
         wire_answer_status(call->connection, call->id, status, BYTES_EMPTY);
         return;
     }
     ASSERT(!begin.failed);
-    wire_answer_memory(call->connection, &head, writer_bytes(&begin), page, memory);
+    ASSERT(page.data == block);
+    wire_answer_block(call->connection, &head, writer_bytes(&begin), block, page.size);
 }
 
 static void list_done(struct request *request)

@@ -22,7 +22,8 @@ static bool room_refused(struct wire_connection *connection)
     return false;
 }
 
-bool wire_output_room(struct wire_connection *connection, size_t body_max)
+/* Whether a push of that size may go out now; if not, wire_subscriptions_writable will run. */
+static bool push_fits(struct wire_connection *connection, size_t body_max)
 {
     struct wire_server *server = connection->server;
     const struct memory_budget *memory = &server->memory;
@@ -47,7 +48,7 @@ uint8_t *wire_frame_begin(struct wire_connection *connection, size_t body_max, e
     size_t size = FRAME_HEADER_BYTES + body_max;
     uint8_t *room = NULL;
     if (use == WIRE_PUSH) {
-        if (!wire_output_room(connection, body_max)) {
+        if (!push_fits(connection, body_max)) {
             return NULL;
         }
         room = output_stream_room(&connection->output, chunks, size);
@@ -66,12 +67,6 @@ uint8_t *wire_frame_begin(struct wire_connection *connection, size_t body_max, e
     connection->room_begun = true;
     connection->room_pushes = use == WIRE_PUSH;
     return room + FRAME_HEADER_BYTES;
-}
-
-void wire_frame_cancel(struct wire_connection *connection)
-{
-    ASSERT(connection->room_begun);
-    connection->room_begun = false;
 }
 
 /* The header, for a body of which `here` is in the room and `rest` is sent from elsewhere. */
@@ -122,27 +117,37 @@ void wire_answer(struct wire_connection *connection, const struct wire_head *hea
     }
 }
 
-void wire_answer_memory(struct wire_connection *connection, const struct wire_head *head,
-                        struct bytes begin, struct bytes rest, void *memory)
+/* It counts as what is sent of it, so no more of it is kept. */
+static void *block_cut(void *block, size_t size)
 {
-    bool copied = rest.size <= COPIED_BYTES_MAX;
-    size_t here = begin.size + (copied ? rest.size : 0);
+    void *cut = realloc(block, size);
+    return cut == NULL ? block : cut;
+}
+
+void wire_answer_block(struct wire_connection *connection, const struct wire_head *head,
+                       struct bytes begin, void *block, size_t size)
+{
+    bool copied = size <= COPIED_BYTES_MAX;
+    size_t here = begin.size + (copied ? size : 0);
     uint8_t *room = wire_frame_begin(connection, here, WIRE_ANSWER);
     if (room == NULL) {
-        free(memory);
+        free(block);
         return;
     }
     struct writer out = writer_of(room, here);
     writer_put(&out, begin);
     if (copied) {
-        writer_put(&out, rest);
-        free(memory);
+        writer_put(&out, bytes_of(block, size));
+        free(block);
+        ASSERT(!out.failed);
         wire_frame_end(connection, head, out.size);
         return;
     }
     ASSERT(!out.failed);
+    void *kept = block_cut(block, size);
+    struct bytes rest = bytes_of(kept, size);
     frame_finish(connection, head, here, rest);
-    if (output_refer(&connection->output, &connection->server->chunks, rest, free, memory) !=
+    if (output_refer(&connection->output, &connection->server->chunks, rest, free, kept) !=
         STATUS_OK) {
         wire_connection_abort(connection);
     }

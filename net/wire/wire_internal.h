@@ -118,6 +118,7 @@ struct wire_connection {
     uint32_t call_count;
     uint32_t held_count;                 /* of its GETs that are held back */
     struct link calls;                   /* struct wire_call.link, in flight */
+    const struct wire_gather *beginning; /* a BATCH of which not all is with the engine, or NULL */
     const struct collection *collection; /* that was asked for last */
     struct wire_input input;
     struct output output;
@@ -264,9 +265,8 @@ static inline size_t wire_input_size(const struct wire_connection *connection)
  *     … write at most size_max bytes of body …
  *     wire_frame_end(connection, &head, size);
  *
- * Between the two no other frame of the connection may be begun; wire_frame_cancel instead of the
- * end takes it back. WIRE_ANSWER is refused only when memory is at its end; the connection is then
- * cut (NULL). WIRE_PUSH, for what nobody has asked for right now, is refused while
+ * Between the two no other frame of the connection may be begun. WIRE_ANSWER is refused (NULL) only
+ * when memory is at its end, which cuts the connection, or when it ends anyway. WIRE_PUSH, for what nobody has asked for right now, is refused while
  * WIRE_PUSH_BYTES_MAX wait to be sent or memory is short, but one frame of any size is taken when
  * nothing waits: NULL, and wire_subscriptions_writable will run when there is room again.
  */
@@ -279,17 +279,13 @@ struct wire_head {
 };
 uint8_t *wire_frame_begin(struct wire_connection *connection, size_t body_max, enum wire_use use);
 void wire_frame_end(struct wire_connection *connection, const struct wire_head *head, size_t size);
-void wire_frame_cancel(struct wire_connection *connection);
-/* Whether wire_frame_begin with WIRE_PUSH would give room for so much; if not, writable will
- * run. */
-bool wire_output_room(struct wire_connection *connection, size_t body_max);
 /* An answer (WIRE_ANSWER) of bytes that are there already. */
 void wire_answer(struct wire_connection *connection, const struct wire_head *head,
                  struct bytes body);
-/* An answer whose body begins with `begin` and ends with `memory`, which is freed when it was sent,
- * at once if it cannot be. */
-void wire_answer_memory(struct wire_connection *connection, const struct wire_head *head,
-                        struct bytes begin, struct bytes rest, void *memory);
+/* An answer whose body begins with `begin` and ends with `block`, from malloc, of which size bytes
+ * are used. It is freed when it was sent, at once if it cannot be; what is behind size right now. */
+void wire_answer_block(struct wire_connection *connection, const struct wire_head *head,
+                       struct bytes begin, void *block, size_t size);
 
 /* ---- metrics.c ---- */
 

@@ -349,6 +349,31 @@ Test(wire_connection_small, a_frame_without_memory_is_refused_and_passed_over)
     client_expect(client, "ERROR 2 503, PING 3 200");
 }
 
+/* Whole frames that were collected while it was blocked are not the beginning of the one that
+ * comes. */
+Test(wire_connection_small, frames_that_wait_are_answered_when_there_is_no_memory_for_more)
+{
+    struct client *client = client_open();
+    struct memory_budget *memory = &turns_all()->server->memory;
+    struct wire_options *options = &turns_all()->server->options;
+    struct writer out = writer_of(big, sizeof(big));
+    options->requests_max = 1;
+    get_put(&out, 2, "none");
+    frame_put(&out, FRAME_PING, 3, BYTES_EMPTY);
+    client_send_bytes(client, writer_bytes(&out));
+    cr_assert_eq(wire_input_size(client->connection), FRAME_HEADER_BYTES, "one waits");
+    options->requests_max = 2;
+    size_t held = memory->max / 4 * 3 - memory->used;
+    memory_hold(memory, held);
+    static const uint8_t zeroes[8192];
+    out = writer_of(big, sizeof(big));
+    frame_put(&out, 0x77, 4, bytes_of(zeroes, sizeof(zeroes)));
+    client_send_bytes(client, writer_bytes(&out));
+    memory_let_go(memory, held);
+    turns_settle();
+    client_expect(client, "PING 3 200, ERROR 4 501, GET 2 404");
+}
+
 Test(wire_connection, too_many_connections_are_told_so)
 {
     struct wire_connection *connection = wire_connection_open(turns_all()->server, 7, true);

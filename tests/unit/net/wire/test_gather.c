@@ -156,12 +156,40 @@ Test(wire_gather, one_over_the_most_is_refused)
 Test(wire_gather, several_run_side_by_side)
 {
     struct client *client = client_open();
-    batch(client, 7, 500);
-    batch(client, 8, 500);
+    batch(client, 7, 200);
+    batch(client, 8, 256);
     mget(client, 9, 500);
     client_send(client, FRAME_PING, 10, BYTES_EMPTY);
     turns_settle();
     client_expect(client, "PING 10 200, MGET 9 200, BATCH 7 200, BATCH 8 200");
+}
+
+static void put_behind(struct client *client, uint32_t id, const char *key)
+{
+    uint8_t body[64];
+    struct writer out = writer_of(body, sizeof(body));
+    document_write_array(&out, 3);
+    document_write_string(&out, BYTES_LITERAL("pets"));
+    document_write_string(&out, bytes_of_text(key));
+    document_write_map(&out, 0);
+    cr_assert(!out.failed);
+    client_send(client, FRAME_PUT, id, writer_bytes(&out));
+}
+
+Test(wire_gather, a_write_behind_a_batch_is_carried_out_behind_it)
+{
+    struct client *client = client_open();
+    batch(client, 6, 200); /* one that is begun, and ends while the next is not */
+    batch(client, 7, 1000);
+    put_behind(client, 8, "r998");
+    turns_settle();
+    client_expect(client, "BATCH 6 200, BATCH 7 200, PUT 8 200");
+    batch(client, 9, 1000);
+    client_send(client, FRAME_PING, 10, BYTES_EMPTY);
+    turns_step();
+    client_cut(client);
+    turns_settle();
+    cr_assert_null(client->connection, "one that waits for its batch goes like any other");
 }
 
 Test(wire_gather, a_client_that_goes_leaves_nothing_behind)
