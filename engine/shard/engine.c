@@ -302,10 +302,49 @@ void request_complete(struct engine_thread *thread, struct request *request, enu
     thread_post(thread, request->home, &request->message);
 }
 
+/*
+ * A write is judged by its record's old state, which the cache has as a rule, but this CPU's caches
+ * have not. So the writes that come in between hold and release are judged together, and what they
+ * will look at is on its way from memory at once, not one line after the other.
+ */
+void engine_writes_release(struct engine_thread *thread)
+{
+    ASSERT(thread->held_count <= WRITES_HELD_MAX);
+    for (uint32_t i = 0; i < thread->held_count; i++) {
+        engine_cache_prefetch_entry(thread, thread->held[i]->hash);
+    }
+    for (uint32_t i = 0; i < thread->held_count; i++) {
+        write_submit(thread->engine->shards[thread->held[i]->shard], thread->held[i]);
+    }
+    thread->held_count = 0;
+    thread->holding = false;
+}
+
+void engine_writes_hold(struct engine_thread *thread)
+{
+    ASSERT(!thread->holding && thread->held_count == 0);
+    thread->holding = true;
+}
+
+static void write_hold(struct shard *shard, struct request *request)
+{
+    struct engine_thread *thread = shard->thread;
+    ASSERT(thread->holding);
+    engine_cache_prefetch(thread, request->hash);
+    key_table_prefetch(&shard->keys, request->hash);
+    thread->held[thread->held_count++] = request;
+    if (thread->held_count == WRITES_HELD_MAX) {
+        engine_writes_release(thread);
+        engine_writes_hold(thread);
+    }
+}
+
 static void request_at_owner(struct shard *shard, struct request *request)
 {
     if (request->kind == REQUEST_GET) {
         read_submit(shard, request);
+    } else if (shard->thread->holding) {
+        write_hold(shard, request);
     } else {
         write_submit(shard, request);
     }
@@ -471,6 +510,7 @@ void engine_thread_begin(struct engine_thread *thread, uint64_t now_ns, uint64_t
 
 uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms)
 {
+    ASSERT(!thread->holding);
     engine_thread_begin(thread, now_ns, wall_ms);
     mailbox_deliver(&thread->mailbox);
     uint64_t deadline = shards_step(thread);

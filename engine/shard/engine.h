@@ -98,6 +98,11 @@ void engine_thread_attach(struct engine_thread *thread, struct waker *waker);
  * of a turn, which may come long after the last one. */
 void engine_thread_begin(struct engine_thread *thread, uint64_t now_ns, uint64_t wall_ms);
 
+/* Writes of this thread's own shards that are submitted in between are judged at release, in their
+ * order. They are the requests of one turn; the thread is not stepped meanwhile. */
+void engine_writes_hold(struct engine_thread *thread);
+void engine_writes_release(struct engine_thread *thread);
+
 /* Hands the request to the owner of its record. Never calls done. */
 void engine_submit(struct engine_thread *thread, struct request *request);
 

@@ -10,6 +10,11 @@ static struct key_state **bucket_of(struct key_table *table, uint64_t hash)
     return &table->buckets[(hash >> 8) % KEY_BUCKETS];
 }
 
+void key_table_prefetch(struct key_table *table, uint64_t hash)
+{
+    __builtin_prefetch(bucket_of(table, hash));
+}
+
 struct key_state *key_table_find(struct key_table *table, uint64_t hash, struct bytes key)
 {
     struct key_state *state = *bucket_of(table, hash);

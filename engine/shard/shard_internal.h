@@ -32,6 +32,8 @@
 #define KEY_WRITES_PENDING_MAX 4096
 /* How often an id is drawn for a new record before the request is refused. */
 #define CREATE_DRAWS_MAX 8
+/* Writes that are judged together; more take turns. */
+#define WRITES_HELD_MAX 64
 /* Committed writes of a shard that wait for its store; over it, or over queued_bytes_max of them,
  * admission closes. */
 #define APPLY_QUEUE_MAX 16384
@@ -102,6 +104,7 @@ struct key_table {
     uint32_t count;
 };
 
+void key_table_prefetch(struct key_table *table, uint64_t hash);
 struct key_state *key_table_find(struct key_table *table, uint64_t hash, struct bytes key);
 /* Finds or makes; NULL when out of memory. */
 struct key_state *key_table_get(struct key_table *table, uint64_t hash, struct bytes key);
@@ -206,6 +209,9 @@ struct engine_thread {
     /* threads to be rung at the end of this turn */
     uint64_t bells[(THREAD_COUNT_MAX + CLIENT_COUNT_MAX + 63) / 64];
     bool applied; /* something, in this turn */
+    bool holding; /* writes, from engine_writes_hold to engine_writes_release */
+    uint32_t held_count;
+    struct request *held[WRITES_HELD_MAX];
     /* shared: written by this thread, read by those who publish. UINT64_MAX: does not follow */
     _Atomic uint64_t seen;
     _Atomic bool only_internal; /* the same: it looks for records of internal collections alone */

@@ -274,12 +274,18 @@ static uint64_t loop_turn(struct loop *loop)
     if (loop->wire != NULL) {
         wire_server_begin(loop->wire, now_ns, wall_ms);
     }
+    if (loop->engine_thread != NULL) {
+        engine_writes_hold(loop->engine_thread);
+    }
     ring_dispatch(loop->ring);
     if (loop->http != NULL) {
         rest_dispatched(loop->rest);
     }
     if (loop->wire != NULL) {
         wire_server_dispatched(loop->wire);
+    }
+    if (loop->engine_thread != NULL) {
+        engine_writes_release(loop->engine_thread);
     }
     command_follow(loop);
     change_follow(loop);

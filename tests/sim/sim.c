@@ -161,6 +161,21 @@ static void stores_faults(struct sim *sim, bool none)
 
 enum { ACTOR_JOURNAL, ACTOR_DISK, ACTOR_JOBS, ACTOR_LOAD, ACTOR_THREAD };
 
+/* As the server does around the requests of a turn. */
+static void writes_hold(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->setup.thread_count; i++) {
+        engine_writes_hold(engine_thread_at(sim->engine, i));
+    }
+}
+
+static void writes_release(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->setup.thread_count; i++) {
+        engine_writes_release(engine_thread_at(sim->engine, i));
+    }
+}
+
 static void actor_step(struct sim *sim, uint32_t actor, bool load)
 {
     switch (actor) {
@@ -175,9 +190,11 @@ static void actor_step(struct sim *sim, uint32_t actor, bool load)
         jobs_step(sim);
         break;
     case ACTOR_LOAD:
+        writes_hold(sim);
         while (load && sim_chance(sim, sim->setup.rate)) {
             load_submit(sim);
         }
+        writes_release(sim);
         break;
     default:
         engine_thread_step(engine_thread_at(sim->engine, actor - ACTOR_THREAD), sim->now_ns,

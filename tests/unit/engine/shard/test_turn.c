@@ -1,4 +1,6 @@
 /* What the simulation found, each on its own: time of a turn, numbers of threads, a start. */
+#include <stdio.h>
+
 #include <criterion/criterion.h>
 
 #include "engine/store/store_memory.h"
@@ -70,6 +72,31 @@ Test(turn, threads_draw_different_ids_in_the_same_millisecond)
     for (uint32_t i = 0; i < 3 * 64; i++) {
         request_release(&all[i].request);
     }
+}
+
+Test(turn, writes_that_are_held_are_judged_at_release_in_their_order)
+{
+    struct engine_thread *thread = engine_thread_at(world.engine, 0);
+    char document[32];
+    engine_writes_hold(thread);
+    /* One more than it holds at a time, of shards of this and of other threads. */
+    for (uint32_t i = 0; i < 65; i++) {
+        struct world_request *put = &many[i / 64][i % 64];
+        char id[2] = {(char)('a' + i % 8), '\0'};
+        snprintf(document, sizeof(document), "{\"a\":%u}", i);
+        world_submit(&world, 0, put, REQUEST_PUT, world_pets(&world), id, document);
+    }
+    engine_writes_release(thread);
+    world_settle(&world);
+    for (uint32_t i = 0; i < 65; i++) {
+        const struct request *put = &many[i / 64][i % 64].request;
+        cr_assert_eq(put->status, STATUS_OK);
+        cr_assert_eq(put->version, i / 8 + 1, "write %u of a record became version %llu", i / 8 + 1,
+                     (unsigned long long)put->version);
+        request_release(&many[i / 64][i % 64].request);
+    }
+    cr_assert_eq(world_run(&world, &a, REQUEST_PUT, world_pets(&world), "a", "{\"a\":100}"),
+                 STATUS_OK, "held no longer");
 }
 
 static void flushes_are_busy(uint32_t parts_per_million)
