@@ -125,6 +125,9 @@ enum status engine_create(const struct engine_options *options, struct engine **
         return STATUS_NO_MEMORY;
     }
     engine->options = *options;
+    if (options->answer_bytes_max == 0) {
+        engine->options.answer_bytes_max = ANSWER_BYTES_DEFAULT;
+    }
     engine->journal = options->journal;
     memcpy(engine->shard_of_slot, options->shard_of_slot, SLOT_COUNT);
     engine->threads = calloc(engine_thread_count(engine), sizeof(*engine->threads));
@@ -256,16 +259,35 @@ static void bells_ring(struct engine_thread *thread)
 
 /* ---- requests ---- */
 
-enum status request_answer(struct request *request, struct bytes body)
+/*
+ * Memory for an answer counts until its request is done: then it is the submitter's, who has bounds
+ * of his own. What a write has done must be said, and writes are bounded by their queue.
+ */
+static uint8_t *answer_memory_take(struct engine *engine, struct request *request, size_t size)
+{
+    bool is_read = request->kind == REQUEST_GET || request->kind == REQUEST_LIST;
+    uint64_t before = atomic_fetch_add_explicit(&engine->answer_bytes, size, memory_order_relaxed);
+    bool fits = before == 0 || before + size <= engine->options.answer_bytes_max;
+    uint8_t *memory = fits || !is_read ? malloc(size == 0 ? 1 : size) : NULL;
+    if (memory == NULL) {
+        atomic_fetch_sub_explicit(&engine->answer_bytes, size, memory_order_relaxed);
+        return NULL;
+    }
+    request->answer_memory = memory;
+    request->answer_counted = size;
+    return memory;
+}
+
+enum status request_answer(struct engine *engine, struct request *request, struct bytes body)
 {
     ASSERT(request->answer_memory == NULL);
+    ASSERT(request->answer_counted == 0);
     uint8_t *at = request->answer_buffer;
     if (body.size > request->answer_buffer_size || at == NULL) {
-        at = malloc(body.size == 0 ? 1 : body.size);
+        at = answer_memory_take(engine, request, body.size);
         if (at == NULL) {
             return STATUS_NO_MEMORY;
         }
-        request->answer_memory = at;
     }
     if (body.size > 0) {
         memcpy(at, body.data, body.size);
@@ -403,6 +425,7 @@ void engine_submit(struct engine_thread *thread, struct request *request)
     link_init(&request->followers);
     request->home = thread->index;
     request->answer_memory = NULL;
+    request->answer_counted = 0;
     request->answer = BYTES_EMPTY;
     request->list_next = BYTES_EMPTY;
     request->detail.text[0] = '\0';
@@ -495,9 +518,14 @@ static void done_run(struct engine_thread *thread)
     struct link *at;
     while ((at = list_pop_front(&batch)) != NULL) {
         struct request *request = CONTAINER_OF(at, struct request, link);
+        size_t counted = request->answer_counted;
         ASSERT(thread->pending > 0);
         thread->pending--;
         request->done(request);
+        if (counted > 0) {
+            (void)atomic_fetch_sub_explicit(&thread->engine->answer_bytes, counted,
+                                            memory_order_relaxed);
+        }
     }
 }
 

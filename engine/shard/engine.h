@@ -27,6 +27,8 @@
 struct engine;
 struct engine_thread;
 
+#define ANSWER_BYTES_DEFAULT (256u << 20)
+
 struct engine_options {
     struct collection *collections; /* borrowed; constant while the engine lives */
     uint32_t collection_count;
@@ -46,6 +48,9 @@ struct engine_options {
     /* Writes submitted and not yet committed, before admission closes; and, in each shard, as much
      * committed and not yet applied. */
     uint64_t queued_bytes_max;
+    /* Answers of reads that are made and not yet done, all threads; 0: ANSWER_BYTES_DEFAULT. A read
+     * over it is NO_MEMORY, but for one at a time. */
+    uint64_t answer_bytes_max;
     uint64_t idempotency_ms;        /* 24 h */
     bool journal_durable_on_commit; /* durability sync: what is applied is on stable storage */
     uint64_t seed;

@@ -101,9 +101,10 @@ static bool generation_is(const struct engine *engine, uint32_t shard, uint32_t 
 
 /* ---- from the cache ---- */
 
-static enum status answer_page(struct request *request, struct bytes body, size_t next_size)
+static enum status answer_page(struct engine *engine, struct request *request, struct bytes body,
+                               size_t next_size)
 {
-    enum status status = request_answer(request, body);
+    enum status status = request_answer(engine, request, body);
     if (status == STATUS_OK) {
         size_t json_size = body.size - next_size;
         request->list_next = bytes_slice(request->answer, json_size, next_size);
@@ -139,7 +140,7 @@ static bool page_from_cache(struct engine_thread *thread, struct request *reques
     enum status status = STATUS_NOT_FOUND;
     if (page_read(cached.body, engine->options.shard_count, &generations, &body, &next_size) &&
         page_is_current(engine, generation_of_request(request), generations)) {
-        status = answer_page(request, body, next_size);
+        status = answer_page(thread->engine, request, body, next_size);
         request->cache = CACHE_HIT;
         request->made_at_ms = cached.meta.made_at_ms;
         request->ttl_ns = cached.meta.expires_at_ns - thread->now_ns;
@@ -331,7 +332,7 @@ static void gather_answer(struct gather *gather, struct request *request, bool j
                          : (gather->stored ? CACHE_MISS_STORED : CACHE_MISS_UNSTORED);
     request->made_at_ms = gather->thread->wall_ms;
     request->ttl_ns = gather->stored ? page_ttl_ns(request) : 0;
-    enum status status = answer_page(request, body, gather->page.next.size);
+    enum status status = answer_page(gather->thread->engine, request, body, gather->page.next.size);
     request_complete(gather->thread, request, status);
 }
 

@@ -99,7 +99,7 @@ static void answer_record(struct shard *shard, struct request *request,
     struct bytes body;
     enum status status = record_view_body(shard->thread, view, request->form, &body);
     if (status == STATUS_OK) {
-        status = request_answer(request, body);
+        status = request_answer(shard->engine, request, body);
     }
     request_complete(shard->thread, request, status);
 }
@@ -340,7 +340,7 @@ static enum status answer_converted(struct shard *shard, struct request *request
             request->ttl_ns = 0; /* it is no longer cached: the next reader asks the store */
         }
     }
-    return request_answer(request, writer_bytes(&body));
+    return request_answer(shard->engine, request, writer_bytes(&body));
 }
 
 static bool read_from_cache(struct shard *shard, struct request *request, struct bytes key)
@@ -363,7 +363,7 @@ static bool read_from_cache(struct shard *shard, struct request *request, struct
     if (!body.meta.absent && body.meta.form != request->form) {
         status = answer_converted(shard, request, key, &body);
     } else if (!body.meta.absent) {
-        status = request_answer(request, body.body);
+        status = request_answer(shard->engine, request, body.body);
     }
     if (body.pin != NULL) {
         cache_unpin(shard->cache, &body);

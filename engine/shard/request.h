@@ -118,7 +118,8 @@ struct request {
     char new_id_text[36];
 
     /* ---- the engine's ---- */
-    void *answer_memory; /* to be freed */
+    void *answer_memory;   /* to be freed */
+    size_t answer_counted; /* of it, in the engine's answer_bytes */
     uint32_t shard;
     uint32_t home; /* the thread that submitted */
     uint64_t deadline_ns;

@@ -238,6 +238,7 @@ struct engine {
     _Atomic uint64_t published;     /* the largest that was ever found; see engine_published */
     _Atomic uint32_t followers;     /* threads that follow; see follow.c for what more it is */
     _Atomic uint64_t applied_bytes; /* of entries, all shards, this run, replay included */
+    _Atomic uint64_t answer_bytes;  /* in memory of requests that are not done */
     /* of the last entry of an internal collection that was applied in this run; never falls */
     _Atomic uint64_t internal_applied;
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
@@ -268,7 +269,8 @@ void request_complete(struct engine_thread *thread, struct request *request, enu
 /* Posts to another thread, or to this one; the bell waits for the end of the turn. */
 void thread_post(struct engine_thread *from, uint32_t to, struct message *message);
 /* A copy of body in the request's buffer or in memory of its own; NO_MEMORY. */
-MUST_USE enum status request_answer(struct request *request, struct bytes body);
+MUST_USE enum status request_answer(struct engine *engine, struct request *request,
+                                    struct bytes body);
 
 /*
  * A record as it is shown, rendered at most once for each form that somebody wants; in the thread's

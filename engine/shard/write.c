@@ -103,7 +103,7 @@ static enum status request_answer_record(struct engine_thread *thread, struct re
     }
     struct bytes body;
     enum status status = record_view_body(thread, view, request->form, &body);
-    return status == STATUS_OK ? request_answer(request, body) : status;
+    return status == STATUS_OK ? request_answer(thread->engine, request, body) : status;
 }
 
 static void answer_with_document(struct shard *shard, struct request *request, struct bytes id,

@@ -21,6 +21,7 @@ struct world_options {
     uint64_t cache_bytes;  /* 0: no cache; WORLD_CACHE_DEFAULT */
     enum journal_durability durability;
     uint64_t memtable_bytes_max; /* 0: 1 MiB */
+    uint64_t answer_bytes_max;   /* 0: the engine's default */
     struct journal *journal;     /* NULL: one in memory */
     struct store **stores;       /* NULL: in memory, made and ended by the world */
     uint64_t seed;
