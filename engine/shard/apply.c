@@ -142,7 +142,9 @@ static void generation_move(struct shard *shard, uint32_t generation)
 {
     ASSERT(generation < GENERATION_COUNT);
 #ifndef FRESHET_PLANT_GENERATION_NOT_MOVED
-    atomic_fetch_add_explicit(&shard->generations[generation], 1, memory_order_release);
+    /* The owner alone writes it: an addition that locks would wait for all stores before it. */
+    uint64_t before = atomic_load_explicit(&shard->generations[generation], memory_order_relaxed);
+    atomic_store_explicit(&shard->generations[generation], before + 1, memory_order_release);
 #endif
 }
 
