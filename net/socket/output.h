@@ -14,7 +14,7 @@
  * Memory:    bounded by the budget. Answers may use all of it; what makes new requests (input,
  *            arenas) only three quarters, so that "no memory" can still be said; what nobody waits
  *            for (streams) only half, and OUTPUT_STREAMS_BYTES in large chunks.
- * Tests:     tests/unit/net/http/, tests/unit/net/wire/.
+ * Tests:     tests/unit/net/socket/, tests/unit/net/http/, tests/unit/net/wire/.
  */
 #ifndef FRESHET_NET_SOCKET_OUTPUT_H
 #define FRESHET_NET_SOCKET_OUTPUT_H

@@ -7,7 +7,7 @@
  *
  * Owner:     one thread and its ring. The socket is embedded in a connection, which must stay until
  *            every start has had its last completion.
- * Tests:     tests/unit/net/http/, tests/unit/net/wire/.
+ * Tests:     tests/unit/net/http/test_socket.c, tests/integration/test_wire.py.
  */
 #ifndef FRESHET_NET_SOCKET_SOCKET_H
 #define FRESHET_NET_SOCKET_SOCKET_H

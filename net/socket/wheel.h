@@ -6,8 +6,8 @@
  * list.
  *
  * Owner:     one thread; timers are embedded by their owners.
- * Time:      passed in. A timer is looked at when its deadline is reached, not before, and at most
- *            two ticks (270 ms) after.
+ * Time:      passed in. A timer is looked at within two ticks (270 ms) after its deadline, and may
+ *            be before it: whoever looks compares.
  * Tests:     tests/unit/net/socket/, tests/unit/net/http/.
  */
 #ifndef FRESHET_NET_SOCKET_WHEEL_H
