@@ -336,8 +336,11 @@ class TestWatch(CliTest):
         self.cli("put", "pets", "seen", '{"n":2}')
         self.cli("put", "products", "unseen", '{"n":2}')
         self.cli("delete", "pets", "seen")
-        watch.wait(3)
-        changes = [change for change in watch.changes if change["keys"]["id"] == "seen"]
+
+        def told():
+            return [change for change in watch.changes if change["keys"]["id"] == "seen"]
+
+        changes = support.eventually(lambda: len(told()) >= 3 and told(), TIMEOUT_S)
         self.assertEqual([change["eventName"] for change in changes], ["INSERT", "MODIFY", "REMOVE"])
         self.assertEqual(changes[1]["changed"], ["n"])
         self.assertEqual(changes[1]["newImage"], {"id": "seen", "n": 2})

@@ -522,10 +522,11 @@ class TestConsumers(WireTest):
             wire.kept.clear()
             return wire.subscribe(consumer="group", member=member, credit=10000)
 
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         seen = {"a": set(), "b": set()}
+        every = {f"group-{n}" for n in range(50)}
         written = 0
-        while not (seen["a"] and seen["b"]) and time.monotonic() < deadline:
+        while not (seen["a"] and seen["b"] and seen["a"] | seen["b"] == every) and time.monotonic() < deadline:
             for n in range(50):
                 self.put(f"/pets/group-{n}", {"n": written + 1})
             written += 1
@@ -546,7 +547,7 @@ class TestConsumers(WireTest):
                 request = rejoin(wire, member, request)
                 first, second = (request, second) if member == "a" else (first, request)
         self.assertTrue(seen["a"] and seen["b"], seen)
-        self.assertEqual(seen["a"] | seen["b"], {f"group-{n}" for n in range(50)})
+        self.assertEqual(seen["a"] | seen["b"], every)
         members = self.wire.consumer(frames.CONSUMER_GET, name="group")[1]["consumers"][0]["members"]
         self.assertEqual(members, 2)
         # Who unsubscribes leaves; who is left gets all of it, without a lease to wait for.
