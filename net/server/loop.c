@@ -171,8 +171,10 @@ static void change_follow(struct loop *loop)
     if (change != NULL && loop->http != NULL) {
         http_server_timeouts_set(loop->http, &change->timeouts);
         if (loop->wire != NULL) {
-            wire_server_timeouts_set(loop->wire, change->timeouts.head_ns,
-                                     change->timeouts.send_ns);
+            const struct wire_timeouts timeouts = {.hello_ns = change->timeouts.head_ns,
+                                                   .frame_ns = change->timeouts.body_ns,
+                                                   .send_ns = change->timeouts.send_ns};
+            wire_server_timeouts_set(loop->wire, &timeouts);
         }
         rest_access_log_set(loop->rest, change->access_log);
         enum status status = rest_headers_set(loop->rest, bytes_of_text(change->cors_origin),

@@ -254,6 +254,7 @@ static struct wire_options wire_options_of(const struct server *server)
         .collection_count = server->config.collection_count,
         .connections_max = connections_max_of(server),
         .hello_timeout_ns = server->settings.head_timeout,
+        .frame_timeout_ns = server->settings.body_timeout,
         .send_timeout_ns = server->settings.send_timeout,
     };
 }

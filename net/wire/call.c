@@ -28,6 +28,7 @@ struct wire_call *wire_call_make(struct wire_server *server)
     /* All but the arena, which is what it is. */
     memset(call, 0, offsetof(struct wire_call, arena));
     link_init(&call->link);
+    link_init(&call->waiting);
     call->server = server;
     server->pending++;
     return call;
@@ -47,6 +48,8 @@ struct wire_call *wire_call_acquire(struct wire_connection *connection,
     call->flags = frame->flags;
     list_push_back(&connection->calls, &call->link);
     connection->call_count++;
+    connection->read_count += wire_opcode_reads(call->opcode) ? 1 : 0;
+    connection->list_count += call->opcode == FRAME_LIST ? 1 : 0;
     return call;
 }
 
@@ -54,11 +57,14 @@ void wire_call_release(struct wire_call *call)
 {
     struct wire_server *server = call->server;
     ASSERT(server->pending > 0);
+    ASSERT(!link_is_linked(&call->waiting));
     server->pending--;
     if (call->connection != NULL) {
         ASSERT(call->connection->call_count > 0);
         link_remove(&call->link);
         call->connection->call_count--;
+        call->connection->read_count -= wire_opcode_reads(call->opcode) ? 1 : 0;
+        call->connection->list_count -= call->opcode == FRAME_LIST ? 1 : 0;
         wire_touch(call->connection);
     }
     if (call->block != NULL) {

@@ -33,6 +33,7 @@ struct wire_connection *wire_connection_open(struct wire_server *server, int fd,
     link_init(&connection->calls);
     link_init(&connection->subscriptions);
     connection->deadline_ns = server->now_ns + server->options.hello_timeout_ns;
+    connection->read_bytes_mean = WIRE_EXPECTED_BYTES_FIRST;
     list_push_back(&server->connections, &connection->all);
     server->connection_count++;
     server->over_count += over ? 1 : 0;
@@ -58,6 +59,8 @@ static void calls_detach(struct wire_connection *connection)
         connection->call_count--;
     }
     ASSERT(connection->call_count == 0);
+    connection->read_count = 0;
+    connection->list_count = 0;
 }
 
 /* Nothing more will be sent to it. */
@@ -118,6 +121,7 @@ static void received(struct socket *socket, uint8_t *data, size_t size)
         connection->must_linger = true;
         return;
     }
+    connection->awaits_frame = false; /* it begins anew */
     wire_input_received(connection, data, size);
 }
 
@@ -173,13 +177,22 @@ static uint64_t send_deadline_of(const struct wire_connection *connection)
     return waits ? connection->send_deadline_ns : UINT64_MAX;
 }
 
+/* What has come of a frame that never ends would be kept for ever. */
+static uint64_t frame_deadline_of(const struct wire_connection *connection)
+{
+    bool waits = connection->awaits_frame && connection->phase == WIRE_OPEN;
+    return waits ? connection->frame_deadline_ns : UINT64_MAX;
+}
+
 static uint64_t deadline_of(const struct wire_connection *connection)
 {
     if (connection->phase == WIRE_CLOSING) {
         return UINT64_MAX;
     }
     uint64_t send_ns = send_deadline_of(connection);
-    return connection->deadline_ns < send_ns ? connection->deadline_ns : send_ns;
+    uint64_t frame_ns = frame_deadline_of(connection);
+    uint64_t first_ns = send_ns < frame_ns ? send_ns : frame_ns;
+    return connection->deadline_ns < first_ns ? connection->deadline_ns : first_ns;
 }
 
 static void expire(struct wire_connection *connection)
@@ -188,6 +201,12 @@ static void expire(struct wire_connection *connection)
     if (send_deadline_of(connection) <= server->now_ns) {
         wire_count(&server->statistics.timeouts_send, 1);
         wire_connection_abort(connection);
+        return;
+    }
+    if (frame_deadline_of(connection) <= server->now_ns) {
+        wire_count(&server->statistics.timeouts_frame, 1);
+        wire_answer_error(connection, 0, 408, BYTES_LITERAL("The rest of a frame did not come"));
+        wire_connection_end(connection);
         return;
     }
     connection->deadline_ns = UINT64_MAX;
@@ -278,6 +297,18 @@ static void settle_send(struct wire_connection *connection)
     server->transport->send(&connection->socket, pieces, count);
 }
 
+static void settle_frame(struct wire_connection *connection)
+{
+    const struct wire_server *server = connection->server;
+    bool waits = connection->welcomed && server->options.frame_timeout_ns > 0 &&
+                 (wire_input_size(connection) > 0 || connection->input.skip > 0) &&
+                 !wire_input_blocked(connection);
+    if (waits && !connection->awaits_frame) {
+        connection->frame_deadline_ns = server->now_ns + server->options.frame_timeout_ns;
+    }
+    connection->awaits_frame = waits;
+}
+
 static void settle_receive(struct wire_connection *connection)
 {
     const struct socket_transport *transport = connection->server->transport;
@@ -328,6 +359,7 @@ void wire_connection_settle(struct wire_connection *connection)
     settle_open(connection);
     settle_last(connection);
     settle_send(connection);
+    settle_frame(connection);
     settle_receive(connection);
     if (!settle_closing(connection)) {
         wheel_set(&connection->server->wheel, &connection->timer, deadline_of(connection));

@@ -15,8 +15,12 @@
 
 bool wire_input_blocked(const struct wire_connection *connection)
 {
+    uint64_t reads = connection->read_count + connection->held_count;
     return connection->call_count + connection->held_count >=
                connection->server->options.requests_max ||
+           (reads >= WIRE_READS_LEAST &&
+            reads * connection->read_bytes_mean >= WIRE_EXPECTED_BYTES_MAX) ||
+           connection->list_count >= WIRE_LISTS_MAX ||
            connection->output.unsent_bytes > WIRE_UNSENT_BYTES_MAX ||
            /* What comes behind its writes is carried out behind them. */
            connection->beginning != NULL;

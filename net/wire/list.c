@@ -147,8 +147,11 @@ static void page_answer(struct wire_call *call)
     wire_answer_block(call->connection, &head, writer_bytes(&begin), block, page.size);
 }
 
+static void lists_begin(struct wire_server *server);
+
 static void list_done(struct request *request)
 {
+    struct wire_server *server = CONTAINER_OF(request, struct wire_call, request)->server;
     struct wire_call *call = CONTAINER_OF(request, struct wire_call, request);
     struct wire_connection *connection = call->connection;
     if (connection == NULL) {
@@ -156,13 +159,35 @@ static void list_done(struct request *request)
     } else if (request->status != STATUS_OK) {
         const struct problem problem = problem_of_request(request);
         wire_answer_problem(connection, call->id, &problem);
-    } else if (!memory_has_room(&call->server->memory, request->answer.size)) {
+    } else if (!memory_has_room(&server->memory, request->answer.size)) {
         wire_answer_status(connection, call->id, STATUS_NO_MEMORY, BYTES_EMPTY);
     } else {
         page_answer(call);
     }
     request_release(request);
     wire_call_release(call);
+    ASSERT(server->lists_running > 0);
+    server->lists_running--;
+    lists_begin(server);
+}
+
+/* A page lies in the engine until its answer is written. So they are made a few at a time, in the
+ * order in which they were asked for. */
+static void lists_begin(struct wire_server *server)
+{
+    while (server->lists_running < WIRE_LISTS_RUNNING_MAX) {
+        struct link *at = list_pop_front(&server->lists_waiting);
+        if (at == NULL) {
+            return;
+        }
+        struct wire_call *call = CONTAINER_OF(at, struct wire_call, waiting);
+        if (call->connection == NULL) {
+            wire_call_release(call);
+            continue;
+        }
+        server->lists_running++;
+        wire_call_submit(call, list_done);
+    }
 }
 
 void wire_list(struct wire_connection *connection, const struct wire_frame *frame)
@@ -181,7 +206,8 @@ void wire_list(struct wire_connection *connection, const struct wire_frame *fram
         return;
     }
     if (list_set(call, &operation, &fault)) {
-        wire_call_submit(call, list_done);
+        list_push_back(&connection->server->lists_waiting, &call->waiting);
+        lists_begin(connection->server);
         return;
     }
     wire_answer_problem(connection, frame->id, &fault.problem);

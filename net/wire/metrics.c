@@ -163,6 +163,8 @@ static void timeouts_write(struct threads threads, struct writer *out)
                "Connections ended because no HELLO came, or answers were not read.");
     writer_text(out, "freshet_wire_timeouts_total{kind=\"hello\"}");
     value_write(out, sum_of(threads, offsetof(struct wire_statistics, timeouts_hello)));
+    writer_text(out, "freshet_wire_timeouts_total{kind=\"frame\"}");
+    value_write(out, sum_of(threads, offsetof(struct wire_statistics, timeouts_frame)));
     writer_text(out, "freshet_wire_timeouts_total{kind=\"send\"}");
     value_write(out, sum_of(threads, offsetof(struct wire_statistics, timeouts_send)));
 }

@@ -69,6 +69,16 @@ uint8_t *wire_frame_begin(struct wire_connection *connection, size_t body_max, e
     return room + FRAME_HEADER_BYTES;
 }
 
+/* From which it is known what to expect of the next. */
+static void reads_note(struct wire_connection *connection, const struct frame_header *header)
+{
+    uint8_t opcode = (uint8_t)(header->opcode & ~FRAME_ANSWER);
+    if (wire_opcode_reads(opcode)) {
+        uint32_t mean = connection->read_bytes_mean;
+        connection->read_bytes_mean = mean - mean / 8 + header->length / 8;
+    }
+}
+
 /* The header, for a body of which `here` is in the room and `rest` is sent from elsewhere. */
 static void frame_finish(struct wire_connection *connection, const struct wire_head *head,
                          size_t here, struct bytes rest)
@@ -95,6 +105,7 @@ static void frame_finish(struct wire_connection *connection, const struct wire_h
     connection->queued_total += FRAME_HEADER_BYTES + here + rest.size;
     if (!connection->room_pushes) {
         connection->answers_end = connection->queued_total;
+        reads_note(connection, &header);
     }
     connection->room_begun = false;
     wire_touch(connection);

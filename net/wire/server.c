@@ -105,6 +105,7 @@ enum status wire_server_make(const struct wire_options *options,
     server->ring = ring;
     link_init(&server->connections);
     link_init(&server->touched);
+    link_init(&server->lists_waiting);
     wheel_init(&server->wheel);
     acceptor_init(&server->acceptor, ring, accept_one);
     options_set(server, options);
@@ -162,12 +163,13 @@ void wire_server_destroy(struct wire_server **server_inout)
     free(server);
 }
 
-void wire_server_timeouts_set(struct wire_server *server, uint64_t hello_ns, uint64_t send_ns)
+void wire_server_timeouts_set(struct wire_server *server, const struct wire_timeouts *timeouts)
 {
-    ASSERT(hello_ns > 0);
-    ASSERT(send_ns > 0);
-    server->options.hello_timeout_ns = hello_ns;
-    server->options.send_timeout_ns = send_ns;
+    ASSERT(timeouts->hello_ns > 0);
+    ASSERT(timeouts->send_ns > 0);
+    server->options.hello_timeout_ns = timeouts->hello_ns;
+    server->options.frame_timeout_ns = timeouts->frame_ns;
+    server->options.send_timeout_ns = timeouts->send_ns;
 }
 
 /* ---- turns ---- */

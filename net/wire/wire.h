@@ -10,7 +10,8 @@
  * Order:     requests of a connection go to the engine in the order in which they came; answers
  *            go out as they are ready, all of a turn in one send.
  * Bounds:    wire_options. A request over them is answered ERROR 503; a connection with too many
- *            requests in flight, or that does not take its answers, is not read.
+ *            requests in flight, with too much to be expected of them, or that does not take its
+ *            answers, is not read.
  * Errors:    what a client does wrong is answered ERROR, with the words of REST's problems; the
  *            connection ends only where its frames can no longer be told apart.
  * Tests:     tests/unit/net/wire/, tests/fuzz/fuzz_wire.c, tests/integration/test_wire.py,
@@ -31,6 +32,7 @@
 #define WIRE_REQUESTS_MAX         1024
 #define WIRE_SUBSCRIPTIONS_MAX    1024
 #define WIRE_MGET_IDS_MAX         1000
+#define WIRE_LISTS_MAX            4 /* of a connection, worked on at a time */
 #define WIRE_BATCH_OPERATIONS_MAX 1000
 #define WIRE_GATHERED_BYTES_MAX   (4u << 20) /* of the answers in one answer of MGET or BATCH */
 
@@ -57,6 +59,7 @@ struct wire_options {
     uint32_t requests_max;      /* of a connection, worked on at a time; 0: the default */
     uint32_t subscriptions_max; /* of a connection; 0: the default */
     uint64_t hello_timeout_ns;  /* from the connection to its HELLO; closed */
+    uint64_t frame_timeout_ns;  /* without a byte of a frame that has begun; closed. 0: never */
     uint64_t send_timeout_ns;   /* a client that does not take its answers; closed */
     uint64_t memory_bytes_max;  /* 0: WIRE_MEMORY_BYTES_DEFAULT */
     /* The text of /metrics, for STATS, in a block that is freed; NULL: no memory (rest.h). */
@@ -72,6 +75,7 @@ struct wire_statistics {
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t timeouts_hello;
+    _Atomic uint64_t timeouts_frame;
     _Atomic uint64_t timeouts_send;
     _Atomic uint64_t memory_bytes;   /* in use now, of memory_bytes_max */
     _Atomic uint64_t frames_in[256]; /* by opcode */
@@ -93,7 +97,12 @@ void wire_server_destroy(struct wire_server **server);
 /* Takes connections from a listening socket, which stays the caller's. */
 MUST_USE enum status wire_server_accept(struct wire_server *server, int listening_fd);
 /* For what begins to be waited for from here on. */
-void wire_server_timeouts_set(struct wire_server *server, uint64_t hello_ns, uint64_t send_ns);
+struct wire_timeouts {
+    uint64_t hello_ns;
+    uint64_t frame_ns;
+    uint64_t send_ns;
+};
+void wire_server_timeouts_set(struct wire_server *server, const struct wire_timeouts *timeouts);
 
 /*
  * Each turn:

@@ -48,6 +48,13 @@
 
 /* Answers that wait to be sent before no more requests of the connection are read. */
 #define WIRE_UNSENT_BYTES_MAX (1u << 20)
+/* What may be expected of the reads of a connection that are in flight, by the size of the answers
+ * before; so many are worked on in any case. */
+#define WIRE_EXPECTED_BYTES_MAX   (4u << 20)
+#define WIRE_EXPECTED_BYTES_FIRST (64u << 10)
+#define WIRE_READS_LEAST          16
+/* LISTs that are with the engine, which makes their pages at once: others wait. */
+#define WIRE_LISTS_RUNNING_MAX 32
 /* Changes and invalidations that wait to be sent, all subscriptions of a connection together. */
 #define WIRE_PUSH_BYTES_MAX (256u << 10)
 /* What protobuf bodies may take when they are read. */
@@ -116,6 +123,8 @@ struct wire_connection {
     bool wants_room;  /* a subscription was refused room: wire_subscriptions_writable will run */
     uint8_t features;
     uint32_t call_count;
+    uint32_t read_count;                 /* of them, those whose answers hold records */
+    uint32_t list_count;                 /* of them, LISTs */
     uint32_t held_count;                 /* of its GETs that are held back */
     struct link calls;                   /* struct wire_call.link, in flight */
     const struct wire_gather *beginning; /* a BATCH of which not all is with the engine, or NULL */
@@ -127,6 +136,9 @@ struct wire_connection {
     uint64_t answers_end; /* queued_total behind the last frame that is no push */
     uint64_t deadline_ns; /* of HELLO, or of the end of LINGER; UINT64_MAX: none */
     uint64_t send_deadline_ns;
+    uint64_t frame_deadline_ns; /* of the next byte, while awaits_frame */
+    bool awaits_frame;        /* a part of a frame is there, and the rest is the client's to send */
+    uint32_t read_bytes_mean; /* of the last few answers that held records */
     /* Of subscribe.c. */
     struct link subscriptions;
     uint32_t subscription_count;
@@ -148,6 +160,7 @@ struct wire_call {
     struct wire_server *server;
     struct wire_connection *connection;
     struct wire_call *next_free;
+    struct link waiting;        /* in the server's lists_waiting */
     struct wire_gather *gather; /* it is one of many; NULL: it is a frame of its own */
     bool done;                  /* of a gather: it waits for those before it */
     struct wire_fault *fault;   /* of a gather: why it was not even submitted; in the arena */
@@ -202,6 +215,8 @@ struct wire_server {
     struct wire_call *free_calls;
     uint32_t free_call_count;
     uint32_t held_count;
+    uint32_t lists_running;
+    struct link lists_waiting;             /* struct wire_call.waiting */
     uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
     struct wire_subscriptions *subscriptions;
     struct wire_statistics statistics;
@@ -216,6 +231,13 @@ static inline void wire_count(_Atomic uint64_t *counter, uint64_t value)
 {
     uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, now + value, memory_order_relaxed);
+}
+
+/* Whether the answer holds records; else it is small. */
+static inline bool wire_opcode_reads(uint8_t opcode)
+{
+    return opcode == FRAME_GET || opcode == FRAME_MGET || opcode == FRAME_LIST ||
+           opcode == FRAME_BATCH;
 }
 
 /* ---- server.c ---- */

@@ -198,6 +198,66 @@ Test(wire_connection, without_hello_it_is_closed_after_a_time)
     cr_assert(!other->shut, "who has said HELLO may be silent");
 }
 
+Test(wire_connection, a_frame_that_stands_still_ends_it_and_one_that_comes_slowly_does_not)
+{
+    uint8_t bytes[64];
+    struct writer out = writer_of(bytes, sizeof(bytes));
+    get_put(&out, 2, "rex");
+    struct client *client = client_open();
+    for (size_t i = 0; i < out.size; i++) {
+        turns_all()->world.now_ns += UINT64_C(29000000000);
+        client_send_bytes(client, bytes_of(bytes + i, 1));
+        turns_settle();
+    }
+    client_expect(client, "GET 2 404");
+    turns_all()->world.now_ns += UINT64_C(90000000000);
+    turns_settle();
+    client_send_bytes(client, bytes_of(bytes, out.size - 1));
+    turns_settle();
+    turns_all()->world.now_ns += UINT64_C(31000000000);
+    is_refused(client, "ERROR 0 408");
+    cr_assert_eq(wire_server_statistics(turns_all()->server)->timeouts_frame, 1);
+}
+
+Test(wire_connection, a_frame_of_which_the_rest_is_not_read_may_wait)
+{
+    struct client *client = client_open();
+    client->slow = true;
+    struct writer out = writer_of(big, sizeof(big));
+    for (uint32_t i = 0; i < WIRE_LISTS_MAX; i++) {
+        frame_put(&out, FRAME_LIST, 2 + i, BYTES_LITERAL("\x91\xa4pets"));
+    }
+    client_send_bytes(client, writer_bytes(&out));
+    cr_assert_eq(client->connection->call_count, WIRE_LISTS_MAX);
+    client_send_bytes(client, bytes_of(big, out.size - 1));
+    cr_assert_eq(client->connection->call_count, WIRE_LISTS_MAX, "the others are not read");
+    wire_connection_settle(client->connection);
+    cr_assert(!client->connection->awaits_frame);
+    client->slow = false;
+    turns_settle();
+    cr_assert(client->connection->awaits_frame, "the end of the last one is the client's to send");
+    finish(client);
+}
+
+Test(wire_connection, reads_of_large_records_are_worked_on_a_few_at_a_time)
+{
+    struct client *client = client_open();
+    struct writer out = writer_of(big, sizeof(big));
+    for (uint32_t i = 0; i < 100; i++) {
+        frame_put(&out, FRAME_GET, 10 + i,
+                  BYTES_LITERAL("\x93\xa4pets\xa3rex\x81\xa5"
+                                "fresh\xc3"));
+    }
+    client->connection->read_bytes_mean = 1u << 20;
+    client_send_bytes(client, writer_bytes(&out));
+    cr_assert_eq(client->connection->call_count, WIRE_READS_LEAST);
+    turns_settle();
+    cr_assert_eq(client->connection->call_count, 0);
+    cr_assert_null(client->connection->input.data, "all were read");
+    cr_assert_lt(client->connection->read_bytes_mean, 1000, "they were small");
+    finish(client);
+}
+
 Test(wire_connection, a_refused_client_that_stays_is_cut)
 {
     struct client *client = client_connect();
@@ -309,7 +369,9 @@ Test(wire_connection, who_does_not_take_his_answers_is_not_read)
 Test(wire_connection, who_never_takes_his_answers_is_cut)
 {
     turns_put("rex", "{}");
-    wire_server_timeouts_set(turns_all()->server, UINT64_C(1000000000), UINT64_C(30000000000));
+    wire_server_timeouts_set(turns_all()->server,
+                             &(struct wire_timeouts){.hello_ns = UINT64_C(1000000000),
+                                                     .send_ns = UINT64_C(30000000000)});
     struct client *client = client_open();
     client->slow = true;
     struct writer out = writer_of(big, sizeof(big));

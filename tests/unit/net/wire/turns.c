@@ -131,6 +131,7 @@ void turns_begin(uint64_t memory_bytes_max)
         .connections_max = CLIENTS_MAX,
         .subscriptions_max = 16,
         .hello_timeout_ns = UINT64_C(10000000000),
+        .frame_timeout_ns = UINT64_C(30000000000),
         .send_timeout_ns = UINT64_C(3600000000000),
         .memory_bytes_max = memory_bytes_max,
     };
