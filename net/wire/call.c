@@ -10,8 +10,6 @@
 #define FREE_CALLS_MAX  1024
 #define ARENA_ALIGNMENT 16
 
-static_assert(sizeof(struct request) <= WIRE_CALL_USER_BYTES, "user is all of the union");
-
 struct wire_call *wire_call_make(struct wire_server *server)
 {
     struct wire_call *call = server->free_calls;
@@ -78,6 +76,15 @@ void wire_call_release(struct wire_call *call)
     call->next_free = server->free_calls;
     server->free_calls = call;
     server->free_call_count++;
+}
+
+uint8_t *wire_call_block(struct wire_call *call, size_t size)
+{
+    ASSERT(call->block == NULL);
+    ASSERT(size > 0);
+    call->block = (uint8_t *)memory_take(&call->server->memory, size, MEMORY_FOR_REQUEST);
+    call->block_size = size;
+    return call->block;
 }
 
 uint8_t *wire_call_allocate(struct wire_call *call, size_t size)

@@ -23,11 +23,11 @@ static_assert(LIST_PATTERN_BYTES_MAX + CONSUMER_LIST_MAX * (INFO_TEXT_BYTES + 12
                   FRAME_ANSWER_BYTES_MAX,
               "a list fits into a frame");
 
-/* One request on its way to the owner of its consumer. It outlives its connection. */
+/* One request on its way to the owner of its consumer. It outlives its connection. A pattern is in
+ * its call's block. */
 struct consumer_call {
     struct consumer_request request;
     struct wire_call *call;
-    uint8_t *pattern; /* malloc */
     uint8_t name[CONSUMER_NAME_BYTES_MAX];
     uint8_t member[CONSUMER_MEMBER_BYTES_MAX];
     uint8_t collection[COLLECTION_NAME_BYTES_MAX];
@@ -37,9 +37,9 @@ struct consumer_call {
 
 static void call_free(struct consumer_call *of_consumer)
 {
-    wire_call_release(of_consumer->call);
-    free(of_consumer->pattern);
-    free(of_consumer);
+    struct wire_call *call = of_consumer->call;
+    memory_give(&call->server->memory, of_consumer, sizeof(*of_consumer));
+    wire_call_release(call);
 }
 
 /* NULL when answered. */
@@ -50,12 +50,14 @@ static struct consumer_call *call_begin(struct wire_connection *connection,
     if (call == NULL) {
         return NULL;
     }
-    struct consumer_call *of_consumer = calloc(1, sizeof(*of_consumer));
+    struct consumer_call *of_consumer =
+        memory_take(&call->server->memory, sizeof(*of_consumer), MEMORY_FOR_REQUEST);
     if (of_consumer == NULL) {
-        wire_answer_error(connection, frame->id, 503, bytes_of_text(status_text(STATUS_NO_MEMORY)));
+        wire_answer_status(connection, frame->id, STATUS_NO_MEMORY, BYTES_EMPTY);
         wire_call_release(call);
         return NULL;
     }
+    memset(of_consumer, 0, sizeof(*of_consumer));
     of_consumer->call = call;
     return of_consumer;
 }
@@ -268,15 +270,15 @@ static bool put_pattern_read(struct consumer_call *of_consumer, const char *json
                                         server->options.collection_count},
             request->collection, writer_bytes(&document), &request->detail);
     }
-    of_consumer->pattern = status == STATUS_OK ? malloc(document.size) : NULL;
-    if (status == STATUS_NO_MEMORY || (status == STATUS_OK && of_consumer->pattern == NULL)) {
-        return refuse(of_consumer, 503, status_text(STATUS_NO_MEMORY));
-    }
-    if (status != STATUS_OK) {
+    if (status != STATUS_OK && status != STATUS_NO_MEMORY) {
         return refuse(of_consumer, 400, request->detail.text);
     }
-    memcpy(of_consumer->pattern, document.data, document.size);
-    request->pattern = bytes_of(of_consumer->pattern, document.size);
+    uint8_t *kept = status == STATUS_OK ? wire_call_block(of_consumer->call, document.size) : NULL;
+    if (kept == NULL) {
+        return refuse(of_consumer, 503, status_text(STATUS_NO_MEMORY));
+    }
+    memcpy(kept, document.data, document.size);
+    request->pattern = bytes_of(kept, document.size);
     return true;
 }
 

@@ -333,16 +333,13 @@ static bool document_id_check(const struct request *request, struct bytes value,
 static bool document_keep(struct wire_call *call, struct bytes document, bool without_id,
                           struct wire_fault *fault)
 {
-    struct memory_budget *memory = &call->server->memory;
-    ASSERT(call->block == NULL && document.size > 0);
+    ASSERT(document.size > 0);
     uint8_t *kept = NULL;
     if (document.size <= DOCUMENT_KEEP_BYTES_MAX) {
         kept = wire_call_allocate(call, document.size);
     }
     if (kept == NULL) {
-        kept = (uint8_t *)memory_take(memory, document.size, MEMORY_FOR_REQUEST);
-        call->block = kept;
-        call->block_size = document.size;
+        kept = wire_call_block(call, document.size);
     }
     if (kept == NULL) {
         return wire_fault_status(fault, STATUS_NO_MEMORY);

@@ -58,13 +58,12 @@
 /* Changes and invalidations that wait to be sent, all subscriptions of a connection together. */
 #define WIRE_PUSH_BYTES_MAX (256u << 10)
 /* What protobuf bodies may take when they are read. */
-#define WIRE_ARENA_BYTES (256u << 10)
-/* For a control request's own state. */
-#define WIRE_CALL_USER_BYTES  1024
+#define WIRE_ARENA_BYTES      (256u << 10)
 #define WIRE_CALL_ARENA_BYTES 3072
 /* Where documents are converted: what a record's JSON of 1 MiB becomes, and its id. */
 #define WIRE_DOCUMENT_BYTES (DOCUMENT_BYTES_MAX + ID_BYTES_MAX + 64)
 #define WIRE_HELD_READS_MAX 16
+#define WIRE_STATS_BYTES    2048
 
 enum wire_phase { WIRE_OPEN, WIRE_LAST, WIRE_LINGER, WIRE_CLOSING };
 
@@ -167,13 +166,10 @@ struct wire_call {
     uint32_t id;
     uint8_t opcode;
     uint8_t flags;
-    uint8_t *block; /* a document too large for the arena; NULL: none */
+    uint8_t *block; /* what is too large for the arena; NULL: none */
     size_t block_size;
     uint32_t arena_used;
-    union {
-        struct request request;
-        _Alignas(16) uint8_t user[WIRE_CALL_USER_BYTES]; /* of control requests; zeroed */
-    };
+    struct request request; /* of a data request */
     _Alignas(16) uint8_t arena[WIRE_CALL_ARENA_BYTES];
 };
 
@@ -224,6 +220,9 @@ struct wire_server {
     uint8_t *arena;    /* WIRE_ARENA_BYTES */
     size_t arena_used;
     struct wire_held_read held[WIRE_HELD_READS_MAX];
+    uint64_t stats_ns; /* of the turn in which stats was made */
+    size_t stats_size; /* 0: not yet */
+    uint8_t stats[WIRE_STATS_BYTES];
     _Alignas(64) uint8_t copy[CACHE_COPY_BYTES_MAX]; /* where a cached body is copied to */
 };
 
@@ -287,10 +286,11 @@ static inline size_t wire_input_size(const struct wire_connection *connection)
  *     … write at most size_max bytes of body …
  *     wire_frame_end(connection, &head, size);
  *
- * Between the two no other frame of the connection may be begun. WIRE_ANSWER is refused (NULL) only
- * when memory is at its end, which cuts the connection, or when it ends anyway. WIRE_PUSH, for what nobody has asked for right now, is refused while
- * WIRE_PUSH_BYTES_MAX wait to be sent or memory is short, but one frame of any size is taken when
- * nothing waits: NULL, and wire_subscriptions_writable will run when there is room again.
+ * Between the two no other frame of the connection may be begun. NULL: it is refused. An answer
+ * (WIRE_ANSWER) is when memory is at its end, which cuts the connection, and once it has been cut.
+ * What nobody has asked for right now (WIRE_PUSH) is while WIRE_PUSH_BYTES_MAX wait to be sent or
+ * memory is short, but one frame of any size is taken when nothing waits;
+ * wire_subscriptions_writable will run when there is room again.
  */
 enum wire_use { WIRE_ANSWER, WIRE_PUSH };
 struct wire_head {
@@ -305,7 +305,7 @@ void wire_frame_end(struct wire_connection *connection, const struct wire_head *
 void wire_answer(struct wire_connection *connection, const struct wire_head *head,
                  struct bytes body);
 /* An answer whose body begins with `begin` and ends with `block`, from malloc, of which size bytes
- * are used. It is freed when it was sent, at once if it cannot be; what is behind size right now. */
+ * are used. It is freed when it was sent, or cannot be; what is behind size is freed at once. */
 void wire_answer_block(struct wire_connection *connection, const struct wire_head *head,
                        struct bytes begin, void *block, size_t size);
 
@@ -345,7 +345,7 @@ void wire_answer_message(struct wire_connection *connection, const struct wire_h
 
 /* One that no connection has, for a gather; NULL: no memory. */
 struct wire_call *wire_call_make(struct wire_server *server);
-/* NULL: no memory; answered 503. user is zeroed. Counts against requests_max until it is
+/* NULL: no memory; answered 503. Its request is zeroed. Counts against requests_max until it is
  * released. */
 struct wire_call *wire_call_acquire(struct wire_connection *connection,
                                     const struct wire_frame *frame);
@@ -353,6 +353,8 @@ struct wire_call *wire_call_acquire(struct wire_connection *connection,
 void wire_call_release(struct wire_call *call);
 /* Memory that lives as long as the call, from its arena; NULL when that is used up. */
 uint8_t *wire_call_allocate(struct wire_call *call, size_t size);
+/* One block for what is larger, likewise; NULL: no memory. */
+uint8_t *wire_call_block(struct wire_call *call, size_t size);
 
 /* ---- operation.c ---- */
 
