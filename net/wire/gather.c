@@ -19,7 +19,8 @@
 #include "protocol/document/document.h"
 #include "protocol/document/token.h"
 
-#define WINDOW_MAX 256
+#define WINDOW_MAX   256
+#define PREFETCH_MAX 16
 /* A result of a write, or a fault with its words; and a record that is not there. */
 #define RESULT_BYTES_MAX 1024
 #define ABSENT_BYTES_MAX 40
@@ -39,6 +40,7 @@ struct wire_gather {
     size_t size;                         /* of this, with the body */
     struct reader reader;                /* of the items that are not begun */
     uint32_t left;                       /* of them */
+    uint32_t unfetched;                  /* of those, whose places in the cache are far away */
     uint32_t first;                      /* of the window, a ring */
     uint32_t count;                      /* in the window */
     uint32_t appended;
@@ -267,6 +269,7 @@ static struct wire_gather *gather_make(struct wire_connection *connection,
     gather->is_batch = frame->opcode == FRAME_BATCH;
     gather->json = (frame->flags & FRAME_FLAG_JSON) != 0;
     gather->left = count;
+    gather->unfetched = count;
     memcpy(gather->body, frame->body.data, frame->body.size);
     gather->reader = reader_of(bytes_of(gather->body, frame->body.size));
     gather->reader.offset = offset;
@@ -288,6 +291,26 @@ static struct wire_gather *gather_make(struct wire_connection *connection,
 }
 
 /* ---- items ---- */
+
+/* The places in the cache of the next ids of an MGET, from memory together. */
+static void ids_prefetch(struct wire_gather *gather)
+{
+    struct engine_thread *thread = gather->server->options.engine_thread;
+    struct reader reader = gather->reader;
+    uint64_t hashes[PREFETCH_MAX];
+    uint32_t count = gather->left < PREFETCH_MAX ? gather->left : PREFETCH_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes id = BYTES_EMPTY;
+        bool readable = wire_string_take(&reader, &id);
+        ASSERT(readable); /* wire_mget has looked */
+        hashes[i] = engine_hash(gather->collection, id);
+        engine_cache_prefetch(thread, hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        engine_cache_prefetch_entry(thread, hashes[i]);
+    }
+    gather->unfetched = gather->left - count;
+}
 
 /* What the next item asks for; false: refused. */
 static bool item_read(struct wire_gather *gather, struct wire_operation *operation,
@@ -370,41 +393,42 @@ static void item_refuse(struct wire_call *call, const struct wire_fault *fault)
     call->done = true;
 }
 
-/* There is no memory for another one. False: it waits for one in the window to end. */
-static bool item_starve(struct wire_gather *gather)
+/* There is no memory for another one, and none in the window that may give some back. */
+static void item_starve(struct wire_gather *gather)
 {
     const struct problem problem = problem_of(STATUS_NO_MEMORY, BYTES_EMPTY);
-    if (gather->count > 0) {
-        return false;
-    }
-    (void)wire_value_take(&gather->reader);
-    gather->left--;
     if (gather->is_batch) {
         fault_append(gather, &problem);
     } else {
         gather_fail(gather, &problem);
     }
-    return true;
 }
 
 /* Begins the next one; false: it must wait. */
 static bool item_begin(struct wire_gather *gather)
 {
     ASSERT(gather->left > 0 && gather->count < WINDOW_MAX);
-    struct wire_call *call = wire_call_make(gather->server);
-    if (call == NULL) {
-        return item_starve(gather);
-    }
     struct wire_operation operation = {.opcode = FRAME_GET};
     struct wire_fault fault;
+    size_t offset = gather->reader.offset;
+    if (!gather->is_batch && gather->left == gather->unfetched) {
+        ids_prefetch(gather);
+    }
     bool readable = item_read(gather, &operation, &fault);
     gather->left--;
-    if (readable) {
-        gather->collection = operation.collection;
-        if (item_from_cache(gather, &operation)) {
-            wire_call_release(call);
-            return true;
-        }
+    gather->collection = readable ? operation.collection : gather->collection;
+    if (readable && item_from_cache(gather, &operation)) {
+        return true;
+    }
+    struct wire_call *call = wire_call_make(gather->server);
+    if (call == NULL && gather->count > 0) {
+        gather->reader.offset = offset;
+        gather->left++;
+        return false;
+    }
+    if (call == NULL) {
+        item_starve(gather);
+        return true;
     }
     call->gather = gather;
     call->opcode = operation.opcode;
