@@ -67,7 +67,9 @@ static enum freshet_status go_away(struct freshet_async *db, uint64_t now_ns)
     ASSERT(db->state != ASYNC_AWAY);
     transport_close(&db->transport);
     db->state = ASYNC_AWAY;
-    db->failures = was_up ? 0 : db->failures + 1;
+    /* A server that greets and goes at once would be tried without a pause else. */
+    bool has_lasted = was_up && now_ns - db->up_ns >= RETRY_NS_MAX;
+    db->failures = has_lasted ? 0 : db->failures + 1;
     plan_retry(db, now_ns);
     if (has_core) {
         core_lost(db->core, now_ns);
@@ -159,6 +161,7 @@ static enum freshet_status talk(struct freshet_async *db, uint64_t now_ns)
     if (db->state == ASYNC_GREETING && core_is_open(db->core)) {
         db->state = ASYNC_UP;
         db->was_up = true;
+        db->up_ns = now_ns;
     }
     if (status == FRESHET_OK) {
         status = send_all(db);

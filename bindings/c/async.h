@@ -23,7 +23,8 @@ struct freshet_async {
     enum async_state state;
     bool reconnects;
     bool was_up;
-    unsigned failures;   /* in a row */
+    unsigned failures;   /* in a row: no connection, or one that did not last */
+    uint64_t up_ns;      /* since when it is UP */
     uint64_t retry_ns;   /* AWAY: when to try again */
     uint64_t give_up_ns; /* CONNECTING, GREETING */
     uint64_t look_ns;    /* when the socket was last read until it was empty */

@@ -165,7 +165,7 @@ static enum freshet_status not_found(struct freshet *db)
     db->error.error = (struct freshet_error){.status = FRESHET_NOT_FOUND,
                                              .code = 404,
                                              .type = "",
-                                             .detail = "there is no such record",
+                                             .detail = CORE_NO_RECORD,
                                              .oldest = "",
                                              .newest = ""};
     return FRESHET_NOT_FOUND;

@@ -49,7 +49,7 @@ static void take_state(const struct answer_operation *answer, struct freshet_ope
                                 .version = state->version};
     if (!state->is_there) {
         operation->status = FRESHET_NOT_FOUND;
-        operation->detail = "there is no such record";
+        operation->detail = CORE_NO_RECORD;
     }
 }
 

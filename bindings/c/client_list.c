@@ -113,6 +113,20 @@ void freshet_list_close(struct freshet_list *list)
     free(list);
 }
 
+/* For the near cache: nothing older than what is handed out is shown from here on. */
+static void note(const struct freshet_list *list, struct bytes record, struct bytes data)
+{
+    struct bytes value;
+    struct bytes id;
+    if (!document_find(record, BYTES_LITERAL("id"), &value)) {
+        return;
+    }
+    struct reader reader = reader_of(value);
+    if (answer_text(&reader, ID_BYTES_MAX, &id)) {
+        near_listed(client_core(list->db), bytes_of_text(list->collection), id, data);
+    }
+}
+
 static enum freshet_status show(struct freshet_list *list, struct bytes record,
                                 struct freshet_record *out)
 {
@@ -123,6 +137,7 @@ static enum freshet_status show(struct freshet_list *list, struct bytes record,
     }
     *out = (struct freshet_record){.data = (const char *)record.data, .size = record.size};
     if (core_format(client_core(db)) == FRESHET_MSGPACK) {
+        note(list, record, record);
         return FRESHET_OK;
     }
     size_t size = RENDER_GROWTH * record.size + RENDER_EXTRA;
@@ -133,6 +148,7 @@ static enum freshet_status show(struct freshet_list *list, struct bytes record,
     ASSERT(status == STATUS_OK);
     out->data = (const char *)writer.data;
     out->size = writer.size;
+    note(list, record, writer_bytes(&writer));
     return FRESHET_OK;
 }
 

@@ -353,6 +353,13 @@ static enum freshet_status take_of_subscription(struct core *core,
     return subscription_answered(core, subscription, header, body);
 }
 
+/* Of a later protocol, or for nobody who waits. */
+static bool is_passed_over(struct core *core, const struct frame_header *header)
+{
+    bool is_known = *frame_opcode_name(header->opcode) != '?';
+    return !is_known || (header->id != 0 && core_slot_of(core, header->id) == NULL);
+}
+
 static enum freshet_status take_frame(struct core *core, const struct frame_header *header,
                                       struct bytes body)
 {
@@ -362,11 +369,14 @@ static enum freshet_status take_frame(struct core *core, const struct frame_head
     if (core->state == CORE_GREETING) {
         return take_welcome(core, header, body);
     }
+    if (is_passed_over(core, header)) {
+        return FRESHET_OK;
+    }
     if (header->id == 0) {
         return header->opcode == FRAME_GOAWAY ? take_goaway(core, body) : take_error(core, body);
     }
     struct core_slot *slot = core_slot_of(core, header->id);
-    ASSERT(slot != NULL); /* head_is_expected has seen it */
+    ASSERT(slot != NULL); /* else it was passed over */
     if (slot->kind == SLOT_SUBSCRIPTION) {
         return take_of_subscription(core, slot->subscription, header, body);
     }
@@ -396,14 +406,18 @@ static const char *head_objection(struct core *core, const struct frame_header *
             header->opcode == (FRAME_HELLO | FRAME_ANSWER) || header->opcode == FRAME_ERROR;
         return is_answer && header->id <= CORE_ID_HELLO ? NULL : "something else than WELCOME";
     }
+    if (header->opcode == (FRAME_HELLO | FRAME_ANSWER)) {
+        return "a second WELCOME";
+    }
+    if (is_passed_over(core, header)) {
+        return NULL;
+    }
     if (header->id == 0) {
         bool is_own = header->opcode == FRAME_GOAWAY || header->opcode == FRAME_ERROR;
         return is_own ? NULL : "an answer without an id";
     }
     struct core_slot *slot = core_slot_of(core, header->id);
-    if (slot == NULL) {
-        return "an answer that nobody asked for";
-    }
+    ASSERT(slot != NULL);
     if (slot->kind == SLOT_REQUEST && header->opcode != FRAME_ERROR &&
         header->opcode != (slot->request->opcode | FRAME_ANSWER)) {
         return "an answer to something else than what was asked";

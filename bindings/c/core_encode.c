@@ -317,7 +317,8 @@ enum freshet_status core_batch(struct core *core, const struct freshet_operation
                                size_t count, uint64_t now_ns, struct core_done done)
 {
     size_t size = FRAMING_BYTES;
-    size_t written = 0;
+    size_t touched = 0;
+    bool is_reading = true;
     ASSERT(count <= CORE_BATCH_MAX);
     for (size_t index = 0; index < count; index++) {
         struct core_write write = write_of(&operations[index]);
@@ -329,24 +330,25 @@ enum freshet_status core_batch(struct core *core, const struct freshet_operation
             !size_add(size, write_size(&write), &size)) {
             return core_set_error(core, FRESHET_TOO_LARGE, NULL);
         }
-        written += write.opcode != FRAME_GET && write.id != NULL &&
-                   near_is_cached(core, bytes_of_text(write.collection));
+        /* Reads, too: after the answer nothing older may be shown, and its pairs stay in it. */
+        is_reading = is_reading && write.opcode == FRAME_GET;
+        touched += write.id != NULL && near_is_cached(core, bytes_of_text(write.collection));
     }
     struct writer body;
-    struct request *request = request_create(core, FRAME_BATCH, size, written, &body);
+    struct request *request = request_create(core, FRAME_BATCH, size, touched, &body);
     if (request == NULL) {
         return core->error.error.status;
     }
     document_write_array(&body, (uint32_t)count);
-    written = 0;
+    touched = 0;
     for (size_t index = 0; index < count; index++) {
         struct core_write write = write_of(&operations[index]);
         write_operation(core, &body, &write);
-        if (write.opcode != FRAME_GET && write.id != NULL &&
-            near_is_cached(core, bytes_of_text(write.collection))) {
-            request->hashes[written++] = near_hash(core, write.collection, write.id);
+        if (write.id != NULL && near_is_cached(core, bytes_of_text(write.collection))) {
+            request->hashes[touched++] = near_hash(core, write.collection, write.id);
         }
     }
-    ASSERT(written == request->hash_count);
+    ASSERT(touched == request->hash_count);
+    request->may_repeat = is_reading;
     return request_submit(core, request, &body, is_json(core), now_ns, done);
 }

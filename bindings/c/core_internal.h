@@ -43,7 +43,10 @@ struct Freshet__Subscribe;
 #define CORE_UNPACK_BYTES_MAX  ((size_t)32 << 20)
 #define CORE_ETAG_BYTES_MAX    128
 #define CORE_BATCH_MAX         1000
+#define CORE_NO_RECORD         "there is no such record"
 #define CORE_SUBSCRIPTIONS_MAX 256
+/* Of the slots so many are kept for subscriptions, the near cache's own among them, and PINGs. */
+#define CORE_REQUESTS_MAX (CORE_SLOTS_MAX - CORE_SUBSCRIPTIONS_MAX - 8)
 /* A subscription whose application does not take its changes is ended for a while beyond this. */
 #define CORE_QUEUE_BYTES_MAX ((size_t)32 << 20)
 #define CORE_CREDIT_DEFAULT  4096
@@ -91,7 +94,7 @@ struct request {
     size_t frame_size;
     uint8_t *frame; /* with its header; freed when it cannot be needed again */
     size_t hash_count;
-    uint64_t hashes[]; /* of the keys that it writes */
+    uint64_t hashes[]; /* of the keys that it writes; of a batch, also of those that it reads */
 };
 
 enum subscription_state {
@@ -187,7 +190,8 @@ struct core {
     uint32_t slot_capacity;
     uint32_t slot_free; /* first of those free again; UINT32_MAX: none */
     struct link requests;
-    size_t held_bytes; /* of frames that are kept: they wait, or may be sent again */
+    size_t request_count; /* all that are not over, those that were left included */
+    size_t held_bytes;    /* of frames that are kept: they wait, or may be sent again */
     struct link subscriptions;
     size_t subscription_count;
     size_t in_flight; /* requests that were sent and not answered */
@@ -352,5 +356,8 @@ void near_read(struct core *core, const struct request *request, struct bytes co
 void near_written(struct core *core, uint64_t hash, struct near_pair pair);
 /* A change of it has been handed out, by whichever pair. */
 void near_changed(struct core *core, struct bytes collection, struct bytes id);
+/* A list hands it out, in the handle's format and without a pair: what is cached stays if it is the
+ * same. */
+void near_listed(struct core *core, struct bytes collection, struct bytes id, struct bytes data);
 
 #endif

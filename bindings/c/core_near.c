@@ -251,14 +251,27 @@ void near_read(struct core *core, const struct request *request, struct bytes co
 
 void near_written(struct core *core, uint64_t hash, struct near_pair pair)
 {
-    near_cache_invalidate(core->near.cache, hash, pair);
+    near_cache_outdate(core->near.cache, hash, pair);
 }
 
 void near_changed(struct core *core, struct bytes collection, struct bytes id)
 {
     if (near_is_cached(core, collection)) {
         struct near_cache *cache = core->near.cache;
-        near_cache_invalidate(cache, near_cache_hash(cache, collection, id), NEAR_PAIR_UNKNOWN);
+        near_cache_outdate(cache, near_cache_hash(cache, collection, id), NEAR_PAIR_UNKNOWN);
+    }
+}
+
+void near_listed(struct core *core, struct bytes collection, struct bytes id, struct bytes data)
+{
+    struct near_state state;
+    if (!near_is_cached(core, collection)) {
+        return;
+    }
+    struct near_cache *cache = core->near.cache;
+    struct near_key key = {collection, id, near_cache_hash(cache, collection, id)};
+    if (!near_cache_find(cache, &key, &state) || !bytes_equal(state.data, data)) {
+        near_cache_outdate(cache, key.hash, NEAR_PAIR_UNKNOWN);
     }
 }
 

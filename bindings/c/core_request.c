@@ -27,6 +27,7 @@ struct request *request_create(struct core *core, uint8_t opcode, size_t body_by
         return NULL;
     }
     link_init(&request->link);
+    core->request_count++;
     request->opcode = opcode;
     request->may_repeat = may_repeat(opcode);
     request->hash_count = hash_count;
@@ -48,6 +49,8 @@ static void frame_free(struct core *core, struct request *request)
 
 static void request_destroy(struct core *core, struct request *request)
 {
+    ASSERT(core->request_count > 0);
+    core->request_count--;
     link_remove(&request->link);
     frame_free(core, request);
     free(request);
@@ -144,6 +147,10 @@ enum freshet_status request_submit(struct core *core, struct request *request,
     }
     if (status == FRESHET_OK && core->held_bytes > CORE_OUT_BYTES_MAX) {
         status = core_set_error(core, FRESHET_BUSY, "too many requests wait to be sent");
+    }
+    /* Without a connection, too: each of them must find a slot on the next one. */
+    if (status == FRESHET_OK && core->request_count > CORE_REQUESTS_MAX && !request->is_internal) {
+        status = core_set_error(core, FRESHET_BUSY, "too many requests are under way");
     }
     if (status == FRESHET_OK && core->state == CORE_OPEN) {
         status = core_set_error(core, request_send(core, request),
@@ -326,7 +333,8 @@ enum freshet_status request_answered(struct core *core, struct request *request,
             error = *error_none();
             error.status = result.status;
             error.code = header->code;
-            error.detail = freshet_status_text(result.status);
+            error.detail = result.status == FRESHET_NOT_FOUND ? CORE_NO_RECORD
+                                                              : freshet_status_text(result.status);
             result.error = &error;
         }
         take_answer(core, request, header, body, &result);

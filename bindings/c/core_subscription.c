@@ -515,8 +515,9 @@ take_failure(struct core *core, struct freshet_subscription *subscription, struc
     if (subscription->is_near) {
         take_near_end(core, subscription, error.status);
     } else if (was_active && error.status == FRESHET_CONFLICT &&
-               core_subscription_member(subscription) != NULL) {
-        /* A group's slots have moved: what was not taken is another member's now, perhaps. */
+               core_subscription_consumer(subscription) != NULL) {
+        /* A group's slots have moved, or the consumer reads other changes now: what was not taken
+         * comes again, to whoever is to have it. */
         queue_clear(subscription);
         subscription->state = SUBSCRIPTION_WAITING;
         subscription_send(core, subscription);

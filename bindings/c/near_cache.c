@@ -242,7 +242,7 @@ static bool is_overtaken(const struct near_cache *cache, uint64_t hash, struct n
 }
 
 /* Nothing older than that pair is shown from here on. */
-static void raise_floor(struct near_cache *cache, uint64_t hash, struct near_pair pair)
+void near_cache_outdate(struct near_cache *cache, uint64_t hash, struct near_pair pair)
 {
     size_t index = slot_of(cache, hash);
     struct entry *entry = cache->slots[index].entry;
@@ -254,7 +254,7 @@ static void raise_floor(struct near_cache *cache, uint64_t hash, struct near_pai
 
 void near_cache_invalidate(struct near_cache *cache, uint64_t hash, struct near_pair pair)
 {
-    raise_floor(cache, hash, pair);
+    near_cache_outdate(cache, hash, pair);
     cache->invalidations++;
 }
 
@@ -345,7 +345,7 @@ void near_cache_fill(struct near_cache *cache, const struct near_key *key,
     ASSERT(key->collection.size <= UINT16_MAX && key->id.size <= UINT16_MAX);
     if (is_overtaken(cache, key->hash, state->pair, event_sent)) {
         /* It may only seem so; and whoever asked has read it. */
-        raise_floor(cache, key->hash, state->pair);
+        near_cache_outdate(cache, key->hash, state->pair);
         cache->dropped_fills++;
         return;
     }

@@ -81,7 +81,9 @@ uint64_t near_cache_event(const struct near_cache *cache);
 void near_cache_fill(struct near_cache *cache, const struct near_key *key,
                      const struct near_state *state, uint64_t event_sent);
 
-/* The record has changed by that pair; what is cached of it, if older, goes. */
+/* That state has been seen; what is cached of the record, if older, goes. */
+void near_cache_outdate(struct near_cache *cache, uint64_t hash, struct near_pair pair);
+/* The same, counted: the server tells that the record has changed by that pair. */
 void near_cache_invalidate(struct near_cache *cache, uint64_t hash, struct near_pair pair);
 
 /* Forgets everything; whatever was asked before this fills no more. */

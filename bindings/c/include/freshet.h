@@ -40,7 +40,7 @@ enum freshet_status {
     FRESHET_INVALID,             /* 400, or an argument that cannot be sent */
     FRESHET_UNAUTHORIZED,        /* 401 */
     FRESHET_FORBIDDEN,           /* 403 */
-    FRESHET_NOT_FOUND,           /* 404 */
+    FRESHET_NOT_FOUND,           /* 404: no such record, collection or consumer */
     FRESHET_CONFLICT,            /* 409 */
     FRESHET_POSITION_EXPIRED,    /* 410; freshet_error has oldest and newest */
     FRESHET_PRECONDITION_FAILED, /* 412 */
@@ -106,6 +106,10 @@ struct freshet_read_options {
     bool fresh;                   /* past every cache */
 };
 
+/*
+ * NOT_FOUND: there is no such record, and out has no data but the epoch and sequence of a moment at
+ * which there was none; or no such collection: then out->epoch is 0, and freshet_error says so.
+ */
 FRESHET_API enum freshet_status freshet_get(struct freshet *db, const char *collection,
                                             const char *id, struct freshet_record *out);
 FRESHET_API enum freshet_status freshet_get_with(struct freshet *db, const char *collection,
@@ -163,7 +167,8 @@ struct freshet_list_options {
     unsigned page; /* records asked for at a time; 0: 1000 */
 };
 
-/* Records in id order. Writes in between are seen or not; no record comes twice. */
+/* Records in id order. Writes in between are seen or not; no record comes twice. For the near cache
+ * what a list shows counts as read; that a record is missing in it does not. */
 FRESHET_API enum freshet_status freshet_list(struct freshet *db, const char *collection,
                                              const struct freshet_list_options *options,
                                              struct freshet_list **out);
@@ -191,13 +196,16 @@ struct freshet_operation {
     size_t size;
     const struct freshet_write_options *options; /* or NULL */
     /* out */
-    enum freshet_status status;
+    enum freshet_status status;     /* NOT_FOUND of GET as of freshet_get */
     const char *detail;             /* when status is not OK */
     struct freshet_record record;   /* GET */
     struct freshet_written written; /* the others */
 };
 
-/* Up to 1000. OK: all were carried out, each with a status of its own; else all have that one. */
+/*
+ * Up to 1000; reads in it are not answered by the near cache. OK: all were carried out, each with a
+ * status of its own; else all have that one.
+ */
 FRESHET_API enum freshet_status freshet_batch(struct freshet *db,
                                               struct freshet_operation *operations, size_t count);
 

@@ -168,8 +168,9 @@ export class Client {
     let cursor: unknown = null;
     do {
       const body = requests.listBody(collection, filter, options, cursor);
-      const page = await this.#link.ask(Opcode.LIST, body, requests.pageOf, { timeoutMs: options.timeoutMs });
-      yield* page.records as T[];
+      const read = (answer: Answer): { cursor: unknown; records: Document[] } => this.#listed(collection, requests.pageOf(answer));
+      const page = await this.#link.ask(Opcode.LIST, body, read, { timeoutMs: options.timeoutMs });
+      yield* page.records as object[] as T[];
       cursor = page.cursor;
     } while (cursor !== null);
   }
@@ -218,6 +219,7 @@ export class Client {
       signal?.removeEventListener("abort", abort);
       this.#feeds.delete(feed);
     };
+    feed.arrived = ({ collection, id }) => this.#near?.changed(NearCache.key(collection ?? "", id ?? ""));
     this.#link.attach(feed);
     return new Subscription<T>(feed, (consumer, position, member) => this.ack(consumer, position, { member }));
   }
@@ -332,6 +334,15 @@ export class Client {
   #outdated(collection: string, result: Result): Result {
     this.#near?.outdate(NearCache.key(collection, result.id), result.epoch, result.sequence);
     return result;
+  }
+
+  /* Before the reader of a list hears of its records, so that nothing older is shown to him afterwards. */
+  #listed<Page extends { records: Document[] }>(collection: string, page: Page): Page {
+    for (const record of this.#near === null ? [] : page.records) {
+      const isSame = (body: Uint8Array): boolean => Buffer.compare(encode(requests.stateOf(decode(body)).record), encode(record)) === 0;
+      this.#near?.listed(NearCache.key(collection, String(record["id"])), isSame);
+    }
+    return page;
   }
 
   #forgetUnknown(error: unknown, collection: string, id: string | null): void {

@@ -2,7 +2,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { decodeControl, encodeControl } from "./core.js";
-import { Invalid, ProtocolError } from "./errors.js";
+import { Invalid, NotFound, ProtocolError } from "./errors.js";
 import { patternText, startOf } from "./feed.js";
 import { Opcode } from "./frame.js";
 import { ConsumerAction, ConsumerSchema, ConsumersSchema, From } from "./generated/freshet_pb.js";
@@ -33,15 +33,16 @@ export class Consumers {
     return this.#one({ action: ConsumerAction.CONSUMER_PUT, ...asked }, { timeoutMs, isWrite: true });
   }
 
-  /** @throws NotFound */
-  get(name: string, options: CallOptions = {}): Promise<ConsumerInfo> {
-    return this.#one({ action: ConsumerAction.CONSUMER_GET, name }, { timeoutMs: options.timeoutMs });
+  /** The consumer and its lag, or null when there is none. */
+  get(name: string, options: CallOptions = {}): Promise<ConsumerInfo | null> {
+    const asked = { action: ConsumerAction.CONSUMER_GET, name };
+    return this.#one(asked, { timeoutMs: options.timeoutMs }).catch(nullIfMissing);
   }
 
-  /** Forgets a consumer and its position. */
-  async delete(name: string, options: CallOptions = {}): Promise<void> {
+  /** Forgets a consumer and its position. @returns whether it was there. */
+  async delete(name: string, options: CallOptions = {}): Promise<boolean> {
     const asked = { action: ConsumerAction.CONSUMER_DELETE, name };
-    await this.#ask(asked, { timeoutMs: options.timeoutMs, isWrite: true });
+    return (await this.#ask(asked, { timeoutMs: options.timeoutMs, isWrite: true }).catch(nullIfMissing)) !== null;
   }
 
   /** All of them by name, from behind the one called `after`. */
@@ -68,6 +69,13 @@ export class Consumers {
     }
     return infoOf(consumer);
   }
+}
+
+function nullIfMissing(error: unknown): null {
+  if (error instanceof NotFound) {
+    return null;
+  }
+  throw error;
 }
 
 function infoOf(consumer: WireConsumer): ConsumerInfo {

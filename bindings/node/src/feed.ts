@@ -95,6 +95,8 @@ export class Feed implements Stream {
   #retry: NodeJS.Timeout | undefined;
   /** Resolved or rejected at the first SUBSCRIBED, or at what comes instead. */
   readonly ready: Promise<void>;
+  /** Called for each change that comes, before it is handed out. */
+  arrived: (change: Change) => void = () => undefined;
   /** Called once, at its end. */
   over: () => void = () => undefined;
   #settleReady: { resolve: () => void; reject: (error: unknown) => void } | null = null;
@@ -222,7 +224,7 @@ export class Feed implements Stream {
   }
 
   ended(error: FreshetError): void {
-    const isMoved = error instanceof Conflict && this.member !== "" && this.#isStanding;
+    const isMoved = error instanceof Conflict && this.consumer !== "" && this.#isStanding;
     const isPassing = error instanceof Busy && this.#hasStood;
     if (!isMoved && !isPassing) {
       this.end(error);
@@ -266,6 +268,7 @@ export class Feed implements Stream {
       return;
     }
     const change = changeOf(item.kind === Kind.SNAPSHOT ? "SNAPSHOT" : null, item.position, item.change);
+    this.arrived(change);
     if (change.eventId !== null && this.#handedIds.has(change.eventId)) {
       this.#queuedCount--;
       return;

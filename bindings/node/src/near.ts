@@ -174,6 +174,19 @@ export class NearCache {
     }
   }
 
+  /** A change of the key is about to be handed out, by whichever pair: what was before it is not shown again. */
+  changed(key: string): void {
+    this.outdate(key, Infinity, 0);
+  }
+
+  /** A list is about to hand out the record, and tells no pair: what is cached of it stays only if it shows the same. */
+  listed(key: string, isSame: (body: Uint8Array) => boolean): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || !isSame(entry.body)) {
+      this.changed(key);
+    }
+  }
+
   /** The subscription stands; it reads from `position`. */
   subscribed(position: string, nowMs: number): void {
     this.#isSubscribed = true;

@@ -144,18 +144,23 @@ export function checkArray(value: unknown, least: number): unknown[] {
 }
 
 /** What LIST answers. */
-export function pageOf(answer: { body: Uint8Array }): { cursor: unknown; records: unknown[] } {
+export function pageOf(answer: { body: Uint8Array }): { cursor: unknown; records: Document[] } {
   const [cursor, records] = arrayOf(answer.body, 2);
-  return { cursor, records: checkArray(records, 0) };
+  return { cursor, records: checkArray(records, 0).map(recordOf) };
+}
+
+function recordOf(value: unknown): Document {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ProtocolError("a record is no map");
+  }
+  return value as Document;
 }
 
 /** What GET answers, and each of MGET. */
 export function stateOf(answer: unknown): State {
   const [epoch, sequence, version, record] = checkArray(answer, 4);
-  if (typeof record !== "object" || Array.isArray(record)) {
-    throw new ProtocolError("a record is no map");
-  }
-  return { epoch: count(epoch), sequence: count(sequence), version: count(version), record: record as Document | null };
+  const state = { epoch: count(epoch), sequence: count(sequence), version: count(version) };
+  return { ...state, record: record === null ? null : recordOf(record) };
 }
 
 /** A state as it is told to users. */

@@ -562,6 +562,42 @@ test("an invalidation, an own write, and a write of unknown outcome forget the k
     await reads(db, peer, 8, null);
   }));
 
+test("a change that was told is never followed by what was before it", () =>
+  pair(NEAR, async (db, peer) => {
+    await leased(peer, "p0");
+    await reads(db, peer, 5, { id: "rex", n: 1 });
+    const stream = db.subscribe({ collection: "pets" });
+    const { id } = await peer.expect(Opcode.SUBSCRIBE);
+    const slow = db.find("pets", "rex", { fresh: true });
+    const asked = await peer.expect(Opcode.GET);
+    peer.send(subscribed(id, "p1"), changes(id, [[0, "p6", change(6, "rex")]]));
+    assert.equal((await stream.next()).value?.id, "rex");
+    peer.send(found(asked.id, 5, { id: "rex", n: 1 }));
+    await slow;
+    await reads(db, peer, 6, { id: "rex", n: 2 });
+    assert.equal((await db.find("pets", "rex"))?.near, true);
+    stream.close();
+  }));
+
+test("a record of a list is never followed by what was before it", () =>
+  pair(NEAR, async (db, peer) => {
+    await leased(peer, "p0");
+    const list = async (n: number): Promise<void> => {
+      const listed = db.list("pets").next();
+      peer.send(data(Opcode.LIST, 200, (await peer.expect(Opcode.LIST)).id, [null, [{ id: "rex", n }]]));
+      assert.deepEqual((await listed).value, { id: "rex", n });
+    };
+    await reads(db, peer, 5, { id: "rex", n: 1 });
+    await list(1);
+    assert.equal((await db.find("pets", "rex"))?.near, true, "it showed the same");
+    const slow = db.find("pets", "rex", { fresh: true });
+    const asked = await peer.expect(Opcode.GET);
+    await list(2);
+    peer.send(found(asked.id, 5, { id: "rex", n: 1 }));
+    await slow;
+    await reads(db, peer, 6, { id: "rex", n: 2 });
+  }));
+
 test("`fresh` and `minPosition` go past it", () =>
   pair(NEAR, async (db, peer) => {
     await leased(peer, "p0");

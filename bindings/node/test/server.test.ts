@@ -69,7 +69,6 @@ describe("with a server", { skip: FRESHET_BIN === "" ? "FRESHET_BIN is not set" 
       [() => db.put("pets", "large", { text: "x".repeat((1 << 20) + 1) }), TooLarge, 413],
       [() => db.list("pets", { colour: "red" }).next(), Invalid, 400],
       [() => db.get("pets", "rex", { minPosition: "nonsense" }), Invalid, 400],
-      [() => db.consumers.get("nobody"), NotFound, 404],
       [() => db.subscribe({ pattern: { changed: "not a list" } }).next(), Invalid, 400],
       [() => db.subscribe({ collection: "nobody" }).next(), NotFound, 404],
       [() => db.subscribe({ start: "nonsense" }).next(), Invalid, 400],
@@ -248,6 +247,7 @@ describe("with a server", { skip: FRESHET_BIN === "" ? "FRESHET_BIN is not set" 
     await second.ack();
     second.close();
     const info = await db.consumers.get("mailer");
+    assert.ok(info !== null);
     assert.equal(info.lagEvents, 0);
     await db.consumers.put("another");
     const listed: string[] = [];
@@ -255,9 +255,10 @@ describe("with a server", { skip: FRESHET_BIN === "" ? "FRESHET_BIN is not set" 
       listed.push(each.name);
     }
     assert.deepEqual(listed, ["another", "mailer"]);
-    await db.consumers.delete("another");
-    await db.consumers.delete("mailer");
-    await assert.rejects(db.consumers.get("mailer"), NotFound);
+    assert.equal(await db.consumers.delete("another"), true);
+    assert.equal(await db.consumers.delete("mailer"), true);
+    assert.equal(await db.consumers.delete("mailer"), false);
+    assert.equal(await db.consumers.get("mailer"), null);
     await assert.rejects(db.subscribe({ consumer: "mailer" }).next(), NotFound);
     await assert.rejects(db.subscribe().ack(), Invalid);
   });

@@ -434,6 +434,18 @@ class Subscriptions(CoreTest):
         with self.assertRaisesRegex(ProtocolError, "credit"):
             self.receive(changes(feed.id, *((0, "p", change(n)) for n in range(11))))
 
+    def test_large_changes_get_less_credit(self):
+        feed, message = self.open(window=2048)
+        granted, sequence = message.credit, 0
+        while sequence < 1000:
+            self.receive(changes(feed.id, (0, f"p{sequence}", change(sequence, n="x" * (1 << 20)))))
+            sequence, granted = sequence + 1, granted - 1
+            self.taken(feed)
+            granted += sum(pb.Credit.FromString(body).changes for _, _, body in self.sent())
+            if sequence > 500:
+                self.assertLessEqual(granted, 17)  # 16 MiB
+        self.assertGreater(granted, 0)
+
     def test_a_snapshot_is_synced_and_marks_are_shown_where_wanted(self):
         feed, _ = self.open(start="snapshot", progress=True, position="p0")
         self.receive(changes(feed.id, (1, "s1", change(1)), (1, "s2", change(2)), (2, "s3", None),
@@ -531,6 +543,15 @@ class Subscriptions(CoreTest):
         self.assertEqual(self.taken(feed), [])
         self.receive(error(feed.id, 404, detail="deleted"))
         self.assertIsInstance(feed.error, NotFound)
+
+    def test_a_reader_that_is_not_let_in_again_ends(self):
+        feed, _ = self.open(consumer="c")
+        self.receive(error(feed.id, 409, detail="it reads other changes now"))
+        [(opcode, id, _)] = self.sent()
+        self.assertEqual(opcode, _frames.SUBSCRIBE)
+        self.receive(error(id, 409, detail="this consumer is a group"))
+        self.assertEqual(self.sent(), [])
+        self.assertEqual(feed.error.code, 409)
 
 
 class Near(CoreTest):
@@ -637,6 +658,34 @@ class Near(CoreTest):
         request = self.submit(ops.Delete("pets", "a"))
         self.lose()
         self.assertIsNone(self.hit())
+
+    def test_a_change_that_was_told_is_never_followed_by_what_was_before_it(self):
+        self.live()
+        self.get(5)
+        feed = new_feed(collection="pets")
+        self.core.subscribe(feed)
+        self.sent()
+        self.receive(control(0xC1, feed.id, pb.Subscribed(position="p1")))
+        slow = self.submit(ops.Get("pets", "a"))
+        self.receive(changes(feed.id, (0, "p2", change(6)), (3, "p3", None)))
+        self.assertIsNone(self.hit())
+        self.receive(answer(_frames.GET, slow.id, [1, 5, 1, {"id": "a", "n": 1}]))
+        self.assertIsNone(self.hit(), "asked before the change came")
+        self.get(6, 2)
+        self.assertEqual(self.hit(), 2)
+
+    def test_a_record_of_a_list_is_never_followed_by_what_was_before_it(self):
+        self.live()
+        self.get(5)
+        self.get(6, id="b")
+        slow = self.submit(ops.Get("pets", "c"))
+        page = self.submit(ops.ListPage("pets"))
+        rows = [{"id": "a", "n": 1}, {"id": "b", "n": 1.0}, {"id": "c", "n": 2}]
+        self.receive(answer(_frames.LIST, page.id, [None, rows]))
+        self.assertEqual(self.hit(), 1, "the same")
+        self.assertIsNone(self.hit("b"), "another text of the number")
+        self.receive(answer(_frames.GET, slow.id, [1, 5, 1, {"id": "c", "n": 1}]))
+        self.assertIsNone(self.hit("c"), "asked before the list came")
 
     def test_a_reconnect_keeps_what_is_valid(self):
         self.live()

@@ -22,15 +22,6 @@ const consumerShown = (info) => ({
   lag_events: Number(info.lagEvents),
 });
 
-/** What the call gives, or `otherwise` when there is no such thing. */
-const unlessMissing = (call, otherwise) =>
-  call.catch((error) => {
-    if (error instanceof freshet.NotFound) {
-      return otherwise;
-    }
-    throw error;
-  });
-
 const changeShown = (change) => ({
   event: change.eventName,
   collection: change.collection,
@@ -186,9 +177,11 @@ const OPERATIONS = {
   },
   consumer_put: async ({ client, consumer, collection, pattern, start, group }) =>
     consumerShown(await client.consumers.put(consumer, given({ collection, pattern, start, group }))),
-  consumer_get: ({ client, consumer }) => unlessMissing(client.consumers.get(consumer).then(consumerShown), { name: null }),
-  consumer_delete: ({ client, consumer }) =>
-    unlessMissing(client.consumers.delete(consumer).then(() => ({ existed: true })), { existed: false }),
+  async consumer_get({ client, consumer }) {
+    const info = await client.consumers.get(consumer);
+    return info === null ? { name: null } : consumerShown(info);
+  },
+  consumer_delete: async ({ client, consumer }) => ({ existed: await client.consumers.delete(consumer) }),
   async consumer_list({ client, after = "", limit = 1000 }) {
     const consumers = [];
     for await (const info of client.consumers.list()) {

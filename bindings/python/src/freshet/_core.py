@@ -427,8 +427,14 @@ class Core:
         feed = self._feeds_by_id.get(frame.id)
         if feed is None:
             return  # ended meanwhile
-        if feed.arrived(_codec.unpack(frame.body)):
+        items = _codec.unpack(frame.body)
+        if feed.arrived(items, len(frame.body)):
             self._ready.append(feed)
+        if self.near is not None:
+            for _, _, change, *_ in items:
+                keys = change.get("keys") if isinstance(change, dict) else None
+                if isinstance(keys, dict):
+                    self.near.changed((change.get("collection", ""), keys.get("id", "")))
         self.give_credit(feed)
 
     def _on_invalidate(self, frame: Frame, now: float) -> None:
@@ -484,7 +490,7 @@ class Core:
     def _on_feed_error(self, feed: Feed, error: FreshetError) -> None:
         if feed is self._near_feed:
             self._on_near_error(error)
-        elif error.code == 409 and feed.opened and feed.consumer:
+        elif error.code == 409 and feed.standing and feed.consumer:
             # Slots of the group have moved, or the consumer was altered; what was not taken comes
             # again, to whoever is to have it now.
             del self._feeds_by_id[feed.id]

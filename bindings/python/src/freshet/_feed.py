@@ -22,6 +22,9 @@ from ._types import Change
 
 WINDOW = 2048
 WINDOW_MAX = 1 << 20
+WINDOW_LEAST = 8  # even when each change is as large as can be
+WINDOW_BYTES = 16 << 20  # what waits to be taken, at most, about
+CHANGE_BYTES_FIRST = 64 << 10  # of a change, until some have come
 UNACKNOWLEDGED_MAX = 1 << 16
 
 CHANGE, SNAPSHOT, SYNCED, PROGRESS, CAUGHT_UP = range(5)
@@ -61,6 +64,7 @@ class Feed:
         self.wants_progress = progress
         self.id = 0  # of its request on this connection; 0: not asked for yet
         self.opened = False  # SUBSCRIBED has come, at least once
+        self.standing = False  # it has come since the last SUBSCRIBE
         self.error: FreshetError | None = None
         self.ended = False
         self.orphaned = False  # nobody has a reference to it any more
@@ -68,8 +72,9 @@ class Feed:
         self.waiter: Any = None  # for whoever waits
         self._resume = ""  # behind the last item that came
         self._items: deque[tuple[int, str, Any]] = deque()
+        self._queued = 0  # of them those that took credit
         self._credit = 0  # items that the server may still send
-        self._taken = 0  # items that are to be given back as credit
+        self._change_bytes: float = CHANGE_BYTES_FIRST  # of one, on average
         self._unacknowledged: OrderedDict[str, str] = OrderedDict()  # event id: position
 
     @property
@@ -81,20 +86,20 @@ class Feed:
         """The body of SUBSCRIBE for a new connection."""
         message = pb.Subscribe()
         message.CopyFrom(self.message)
+        self.standing = False
         if self.consumer:
-            self._items.clear()
+            self.discard()
         elif self._resume:
             set_start(message, self._resume)
         if not message.invalidate:
             # What waits to be taken keeps its place in the window.
-            self._taken = 0
-            self._credit = self.window - sum(kind <= SNAPSHOT for kind, _, _ in self._items)
+            self._credit = max(0, self._room() - self._queued)
             message.credit = self._credit
         return bytes(message.SerializeToString())
 
     def subscribed(self, position: str) -> None:
         """SUBSCRIBED came."""
-        self.opened = True
+        self.opened = self.standing = True
         # In a snapshot it would leave out the records; before the first item that begins anew.
         if position and not self._resume and getattr(self.message, "from") != pb.SNAPSHOT:
             self._resume = self.position = position
@@ -104,13 +109,16 @@ class Feed:
         if position and (self._resume or getattr(self.message, "from") != pb.SNAPSHOT):
             self._resume = position
 
-    def arrived(self, items: Any) -> bool:
-        """CHANGES came; whether there is something new to take. ProtocolError, ValueError, …"""
-        before = len(self._items)
+    def arrived(self, items: Any, size: int) -> bool:
+        """CHANGES of so many bytes came; whether there is something new to take. ProtocolError,
+        ValueError, …"""
+        before, credit = len(self._items), self._credit
         for kind, position, change, *_ in items:
             if type(kind) is not int or type(position) is not str:
                 raise ValueError("an item of CHANGES that is none")
             self._arrived(kind, position, change)
+        if self._credit < credit:
+            self._change_bytes += (size / (credit - self._credit) - self._change_bytes) / 8
         return len(self._items) > before
 
     def _arrived(self, kind: int, position: str, change: Any) -> None:
@@ -121,8 +129,8 @@ class Feed:
                 raise ProtocolError("more changes came than there was credit for")
             self._credit -= 1
             if change.get("eventID") in self._unacknowledged:
-                self._taken += 1
                 return
+            self._queued += 1
         self._resume = position
         if kind <= SYNCED or kind == PROGRESS and self.wants_progress:
             last = self._items[-1] if self._items else None
@@ -139,7 +147,7 @@ class Feed:
         kind, self.position, raw = self._items.popleft()
         if kind > SNAPSHOT:
             return _mark("SYNCED" if kind == SYNCED else "PROGRESS", self.position)
-        self._taken += 1
+        self._queued -= 1
         if self.consumer and "eventID" in raw:
             self._unacknowledged[raw["eventID"]] = self.position
             if len(self._unacknowledged) > UNACKNOWLEDGED_MAX:
@@ -148,11 +156,16 @@ class Feed:
 
     def credit_to_give(self) -> int:
         """How much CREDIT is due: half of the window at a time. It counts as given."""
-        if self._taken * 2 < self.window:
+        room = self._room()
+        free = room - self._queued - self._credit
+        if free <= 0 or free * 2 < room:
             return 0
-        credit, self._taken = self._taken, 0
-        self._credit += credit
-        return credit
+        self._credit += free
+        return free
+
+    def _room(self) -> int:
+        """The window, or fewer changes if they are large."""
+        return min(self.window, max(WINDOW_LEAST, int(WINDOW_BYTES / self._change_bytes)))
 
     def acknowledged(self, position: str) -> None:
         """ACK was answered: what came up to there never comes again."""
@@ -163,6 +176,7 @@ class Feed:
     def discard(self) -> None:
         """Nobody wants what is here any more."""
         self._items.clear()
+        self._queued = 0
 
     def end(self, error: FreshetError | None) -> None:
         """It is over; None: because this side wanted it."""

@@ -3,7 +3,7 @@
 Time:      the caller passes now, in seconds of a clock that never goes back; none is read here.
 Memory:    bytes_max bounds the entries; beyond it the one that was used longest ago goes.
 Invariant: whoever gets a hit at `now` gets a state that was current at `now - lease` or later, and
-           never one older than what this client has read or written.
+           never one older than what this client has read, written, or been told as a change.
 Why:       an entry is served only while a PONG says that all changes up to the moment of its PING
            have been heard, and only for `lease` after that moment. An answer fills the cache only
            if nothing newer was heard of its key since its request was sent: `_pending` remembers,
@@ -15,7 +15,7 @@ Freshness is judged by (epoch, sequence), never by version: versions begin anew 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ._types import NearStatistics, Pair
@@ -26,6 +26,7 @@ LEASE_S = 2.0
 # Roughly what an entry costs besides its bytes: the node, the key and its tuples.
 ENTRY_OVERHEAD_BYTES = 300
 NEVER: Pair = (-1, -1)
+LATEST: Pair = (1 << 64, 0)  # later than any: a change of which only the key is known
 LONG_AGO = float("-inf")
 
 
@@ -109,6 +110,17 @@ class NearCache:
         """This client's own write was answered. What the server made of it (defaults, kept
         fields) is not known here, so the old state goes and the next read fetches the new."""
         self._outdated(key, pair)
+
+    def changed(self, key: Key) -> None:
+        """A change of the key is about to be handed out: what was before it is not shown again."""
+        self._outdated(key, LATEST)
+
+    def listed(self, key: Key, is_same: Callable[[bytes], bool]) -> None:
+        """A list is about to hand out the record, which tells no sequence: what is cached of it
+        stays only if it shows the same."""
+        entry = self._entries.get(key)
+        if entry is None or not is_same(entry[1]):
+            self._outdated(key, LATEST)
 
     def forget(self, key: Key) -> None:
         """The key may have changed, and nothing is known about it."""

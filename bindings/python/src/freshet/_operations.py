@@ -337,6 +337,11 @@ class ListPage(Operation[tuple[Any, list[dict[str, Any]]]]):
         cursor, records, *_ = _codec.unpack(body)
         if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
             raise ValueError("a list that has something else than records")
+        if near is not None:
+            for record in records:
+                packed = _codec.pack(record)
+                near.listed((self.collection, _str(record.get("id"))),
+                            lambda body: _codec.pack(_codec.unpack(body)[3]) == packed)
         return cursor, records
 
 

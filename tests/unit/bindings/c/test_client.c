@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "bindings/c/include/freshet_async.h"
+#include "bindings/c/transport.h"
 #include "protocol/frame/frame.h"
 #include "tests/unit/bindings/c/fake_peer.h"
 
@@ -196,6 +197,26 @@ Test(client, the_near_cache_asks_the_server_once)
     }
     cr_assert_eq(peer.gets, asked);
     freshet_close(db);
+    fake_peer_stop(&peer);
+}
+
+Test(client, a_server_that_greets_and_goes_is_tried_with_growing_pauses)
+{
+    struct fake_peer peer;
+    struct freshet_options options = {.near_cache_bytes = 1 << 20};
+    struct freshet_async *db;
+    fake_peer_start(&peer, FAKE_HANGS_UP, FRAME_SUBSCRIBE, UINT32_MAX);
+    cr_assert_eq(freshet_async_connect(peer.url, &options, &db), FRESHET_OK);
+    /* Pauses of at least 5, 10, 20, 40, 80, 160 ms. */
+    uint64_t until_ns = transport_now_ns() + (uint64_t)300 * 1000 * 1000;
+    while (transport_now_ns() < until_ns) {
+        struct pollfd waiting = {.fd = freshet_async_fd(db), .events = freshet_async_events(db)};
+        poll(&waiting, 1, freshet_async_timeout_ms(db));
+        cr_assert_eq(freshet_async_process(db), FRESHET_OK);
+    }
+    cr_assert_leq(peer.connections, 8);
+    cr_assert_geq(peer.connections, 2);
+    freshet_async_close(db);
     fake_peer_stop(&peer);
 }
 

@@ -1,3 +1,4 @@
+#include "bindings/c/core_internal.h"
 #include "freshet.pb-c.h"
 #include "protocol/document/document.h"
 #include "tests/unit/bindings/c/world.h"
@@ -229,12 +230,55 @@ Test(core, so_many_requests_are_taken_and_no_more)
     unsigned taken = 0;
     while (core_get(world.core, "pets", "1", NULL, world.now_ns, done) == FRESHET_OK) {
         taken++;
-        cr_assert_leq(taken, 4096);
+        cr_assert_leq(taken, CORE_REQUESTS_MAX);
     }
-    cr_assert_eq(taken, 4096);
+    cr_assert_eq(taken, CORE_REQUESTS_MAX);
+    cr_assert_eq(core_error(world.core)->status, FRESHET_BUSY);
+    /* There is room for a subscription all the same. */
+    struct freshet_subscription *subscription;
+    size_t size = core_output(world.core).size;
+    cr_assert_eq(core_subscribe(world.core, NULL, world.now_ns, &subscription), FRESHET_OK);
+    cr_assert_gt(core_output(world.core).size, size, "it is sent");
+    core_unsubscribe(subscription);
+    world_close(&world);
+    cr_assert_eq(told.count, CORE_REQUESTS_MAX);
+}
+
+Test(core, no_more_are_taken_without_a_connection_than_the_next_one_has_room_for)
+{
+    struct world world;
+    struct told told = {0};
+    struct core_done done = {world_told, &told};
+    world_open(&world);
+    core_lost(world.core, world.now_ns);
+    unsigned taken = 0;
+    while (core_get(world.core, "pets", "1", NULL, world.now_ns, done) == FRESHET_OK) {
+        taken++;
+        cr_assert_leq(taken, CORE_REQUESTS_MAX);
+    }
     cr_assert_eq(core_error(world.core)->status, FRESHET_BUSY);
     world_close(&world);
-    cr_assert_eq(told.count, 4096);
+    cr_assert_eq(told.count, CORE_REQUESTS_MAX);
+}
+
+Test(core, frames_of_a_later_protocol_and_answers_to_nobody_are_passed_over)
+{
+    struct world world;
+    struct told told;
+    world_open(&world);
+    uint32_t id = world_get(&world, &told);
+    struct fake_server *fake = &world.fake;
+    fake_say(fake, 0x6F, 0, 0, BYTES_LITERAL("news"));
+    fake_say(fake, 0xEF, 200, id, BYTES_LITERAL("news"));
+    fake_state(fake, 0x7777000, 200, 1, RECORD);
+    fake_state(fake, id + CORE_SLOTS_MAX, 200, 1, RECORD);
+    fake_error(fake, 0x7777000, 404, "", "nobody");
+    fake_state(fake, id, 200, 5, RECORD);
+    fake_state(fake, id, 200, 6, RECORD);
+    cr_assert_eq(world_tell(&world), FRESHET_OK);
+    cr_assert_eq(told.count, 1);
+    cr_assert_eq(told.sequence, 5);
+    world_close(&world);
 }
 
 /* ---- time ---- */
@@ -310,6 +354,32 @@ Test(core, a_read_is_asked_again_once)
     cr_assert_eq(told.status, FRESHET_DISCONNECTED);
     cr_assert_not(fake_has(&world.fake, FRAME_GET));
     world_close(&world);
+}
+
+Test(core, a_batch_of_reads_is_asked_again_and_one_with_a_write_is_not)
+{
+    for (int has_write = 0; has_write < 2; has_write++) {
+        struct world world;
+        struct told told = {0};
+        struct core_done done = {world_told, &told};
+        struct freshet_operation operations[2] = {
+            {.kind = FRESHET_BATCH_GET, .collection = "pets", .id = "1"},
+            {.kind = FRESHET_BATCH_DELETE, .collection = "pets", .id = "1"}};
+        world_open(&world);
+        cr_assert_eq(core_batch(world.core, operations, has_write == 1 ? 2 : 1, world.now_ns, done),
+                     FRESHET_OK);
+        fake_listen(&world.fake, world.core);
+        fake_expect(&world.fake, FRAME_BATCH);
+        world_reconnect(&world);
+        fake_listen(&world.fake, world.core);
+        if (has_write == 1) {
+            cr_assert_eq(told.status, FRESHET_OUTCOME_UNKNOWN);
+        } else {
+            cr_assert_eq(told.count, 0);
+            fake_expect(&world.fake, FRAME_BATCH);
+        }
+        world_close(&world);
+    }
 }
 
 Test(core, a_write_that_may_have_arrived_has_an_unknown_outcome)
@@ -505,14 +575,7 @@ HOSTILE(a_giant_frame, say_header(&it, (struct frame_header){.length = (16u << 2
 HOSTILE(a_giant_error,
         say_header(&it, (struct frame_header){
                             .length = 16u << 20, .opcode = FRAME_ERROR, .id = it.read_id}))
-HOSTILE(an_answer_nobody_asked_for, fake_state(fake, 0x7777000, 200, 1, RECORD))
-HOSTILE(an_answer_with_the_id_of_another_use,
-        fake_state(fake, it.read_id + (1u << 12), 200, 1, RECORD))
 HOSTILE(an_answer_without_id, fake_state(fake, 0, 200, 1, RECORD))
-HOSTILE(an_answer_twice, fake_state(fake, it.read_id, 200, 1, RECORD);
-        cr_assert_eq(world_tell(&it.world), FRESHET_OK);
-        it.read = (struct told){.count = 1, .status = FRESHET_PROTOCOL};
-        fake_state(fake, it.read_id, 200, 1, RECORD))
 HOSTILE(an_answer_to_something_else, fake_written(fake, it.read_id, 200, "1", 1))
 HOSTILE(another_welcome, fake_welcome(fake, NULL, 0))
 HOSTILE(a_code_that_get_does_not_have, fake_state(fake, it.read_id, 201, 1, RECORD))
