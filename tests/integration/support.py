@@ -84,7 +84,11 @@ class Server:
             )
         line = self._read_line(READY_TIMEOUT_S)
         if not line:
-            status = self.process.poll()
+            # One that has closed its output ends, a little later; one that says nothing in time does not.
+            try:
+                status = self.process.wait(1)
+            except subprocess.TimeoutExpired:
+                status = None
             self.kill()
             raise AssertionError(f"the server is not ready (exit {status}):\n{self.log()}")
         self.ready = json.loads(line)
