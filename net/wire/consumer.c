@@ -416,7 +416,8 @@ void wire_ack(struct wire_connection *connection, const struct wire_frame *frame
     text_keep(message->member, of_consumer->member, &request->member);
     request->has_token = token_read(bytes_of_text(message->position), &request->token) == STATUS_OK;
     if (!request->has_token) {
-        (void)refuse(of_consumer, 400, "position is that of an item that this consumer was given");
+        (void)refuse(of_consumer, 400,
+                     "The position is not that of a change that this consumer was given");
         return;
     }
     call_submit(of_consumer, CONSUMER_ACK, ack_done);

@@ -31,16 +31,18 @@ static bool text_keep(struct wire_call *call, struct bytes text, struct bytes *k
     return true;
 }
 
-static bool index_refuse(struct wire_fault *fault, const struct collection *collection)
+static bool index_refuse(struct wire_fault *fault, const struct collection *collection,
+                         struct bytes name)
 {
     struct writer text = writer_of(fault->text, sizeof(fault->text));
-    writer_text(&text, "index is a declared index of its collection: ");
+    struct bytes shown = bytes_slice(name, 0, FIELD_NAME_BYTES_MAX);
+    writer_put(&text, collection->name);
+    writer_text(&text, " has no index '");
+    writer_put(&text, utf8_is_valid(shown) ? shown : BYTES_EMPTY);
+    writer_text(&text, collection->index_count == 0 ? "' and no other" : "', but ");
     for (uint32_t i = 0; i < collection->index_count; i++) {
         writer_text(&text, i == 0 ? "" : ", ");
         writer_put(&text, collection->indexes[i]);
-    }
-    if (collection->index_count == 0) {
-        writer_text(&text, "it has none");
     }
     fault->problem = (struct problem){.status = 400, .detail = writer_bytes(&text)};
     return false;
@@ -59,7 +61,7 @@ static bool index_set(struct wire_call *call, const struct wire_operation *opera
     }
     int index = collection_index_find(collection, operation->index);
     if (index < 0) {
-        return index_refuse(fault, collection);
+        return index_refuse(fault, collection, operation->index);
     }
     if (operation->value.size > INDEX_VALUE_BYTES_MAX) {
         return wire_fault_set(fault, 400, "An indexed value has at most 512 bytes");

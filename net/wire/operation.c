@@ -7,6 +7,7 @@
 #include "net/rest/target.h"
 #include "net/wire/wire_internal.h"
 #include "protocol/base/assert.h"
+#include "protocol/base/utf8.h"
 #include "protocol/document/token.h"
 
 /* ---- faults ---- */
@@ -32,6 +33,21 @@ bool wire_fault_singular(struct wire_fault *fault, uint16_t status,
     writer_text(&text, words);
     ASSERT(!text.failed);
     fault->problem = (struct problem){.status = status, .detail = writer_bytes(&text)};
+    return false;
+}
+
+bool wire_fault_collection(struct wire_fault *fault, struct bytes name)
+{
+    struct bytes shown = bytes_slice(name, 0, COLLECTION_NAME_BYTES_MAX);
+    if (shown.size == 0 || !utf8_is_valid(shown)) {
+        return wire_fault_set(fault, 404, "There is no collection of that name");
+    }
+    struct writer text = writer_of(fault->text, sizeof(fault->text));
+    writer_text(&text, "There is no collection '");
+    writer_put(&text, shown);
+    writer_u8(&text, '\'');
+    ASSERT(!text.failed);
+    fault->problem = (struct problem){.status = 404, .detail = writer_bytes(&text)};
     return false;
 }
 
@@ -82,7 +98,7 @@ bool wire_collection_take(const struct wire_server *server, struct reader *reade
     }
     bool again = last != NULL && bytes_equal(name, last->name);
     *collection_out = again ? last : wire_collection(server, name);
-    return *collection_out != NULL || wire_fault_set(fault, 404, "There is no such collection");
+    return *collection_out != NULL || wire_fault_collection(fault, name);
 }
 
 bool wire_id_take(struct reader *reader, struct bytes *id_out, struct wire_fault *fault)
@@ -156,8 +172,9 @@ static bool option_set(struct wire_operation *operation, const struct option *op
     UNREACHABLE();
 }
 
+/* seen: bits of those that were there already. */
 static bool option_read(struct reader *reader, struct wire_operation *operation,
-                        struct wire_fault *fault)
+                        uint32_t *seen_inout, struct wire_fault *fault)
 {
     struct bytes name;
     if (!wire_string_take(reader, &name)) {
@@ -170,6 +187,10 @@ static bool option_read(struct reader *reader, struct wire_operation *operation,
             continue;
         }
         struct token token;
+        if ((*seen_inout & 1u << i) != 0) {
+            return option_refuse(fault, "The option %.*s is there twice", name);
+        }
+        *seen_inout |= 1u << i;
         if (!token_next(reader, &token)) {
             return wire_fault_malformed(fault);
         }
@@ -198,9 +219,10 @@ static bool options_read(struct reader *reader, struct wire_operation *operation
     if (token.kind != TOKEN_OBJECT) {
         return wire_fault_set(fault, 400, "options is a map");
     }
+    uint32_t seen = 0;
     operation->has_options = token.count > 0;
     for (uint32_t left = token.count; left > 0; left--) {
-        if (!option_read(reader, operation, fault)) {
+        if (!option_read(reader, operation, &seen, fault)) {
             return false;
         }
     }

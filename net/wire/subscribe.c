@@ -3,11 +3,9 @@
  */
 #include "net/wire/subscribe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/base/assert.h"
-#include "protocol/base/utf8.h"
 
 #define NS_PER_MS 1000000ull
 /* Connections with changes or invalidations that are sent to before all others. */
@@ -242,13 +240,10 @@ static bool collection_read(const struct asking *asking)
     if (asking->options->collection != NULL) {
         return true;
     }
-    char words[COLLECTION_NAME_BYTES_MAX + 64] = "There is no collection of that name";
-    struct bytes shown = bytes_slice(name, 0, COLLECTION_NAME_BYTES_MAX);
-    if (utf8_is_valid(shown)) {
-        (void)snprintf(words, sizeof(words), "There is no collection '%.*s'", (int)shown.size,
-                       (const char *)shown.data);
-    }
-    return refuse(asking, 404, words);
+    struct wire_fault fault;
+    (void)wire_fault_collection(&fault, name);
+    wire_answer_problem(asking->connection, asking->frame->id, &fault.problem);
+    return false;
 }
 
 static bool pattern_read(const struct asking *asking)
@@ -273,8 +268,8 @@ static bool position_is_read(const struct asking *asking)
     options->from = SUBSCRIBE_TOKEN;
     if (token_read(bytes_of_text(asking->message->position), &options->token) != STATUS_OK) {
         return refuse(asking, 400,
-                      "The position is none that this server gave, with a change or with the "
-                      "answer to a write");
+                      "The position is not one that this server gave: changes and answers to "
+                      "writes have one");
     }
     /* What is left of the snapshot would come as records. */
     return !asking->message->invalidate || !options->token.in_snapshot ||

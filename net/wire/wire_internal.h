@@ -403,6 +403,7 @@ bool wire_rest_pass(struct reader *reader, uint32_t count, struct wire_fault *fa
 bool wire_fault_set(struct wire_fault *fault, uint16_t status, const char *detail);
 bool wire_fault_status(struct wire_fault *fault, enum status status);
 bool wire_fault_malformed(struct wire_fault *fault);
+bool wire_fault_collection(struct wire_fault *fault, struct bytes name); /* there is none */
 /* "Product not found": the collection's singular and some words. */
 bool wire_fault_singular(struct wire_fault *fault, uint16_t status,
                          const struct collection *collection, const char *words);

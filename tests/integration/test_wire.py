@@ -313,8 +313,11 @@ class TestRecords(WireTest):
         self.assertEqual(self.do(GET, "pets", "none", {}, [1, {"a": 2}], None)[0], 404)
 
     def test_collections_and_ids(self):
-        for name in ("nope", "", "_consumers", "x" * 300, "Products"):
-            self.refused(404, "no such collection", GET, name, "x")
+        for name in ("nope", "_consumers", "Products"):
+            self.refused(404, f"There is no collection '{name}'", GET, name, "x")
+        for name in ("", "x" * 300):
+            self.refused(404, "There is no collection", GET, name, "x")
+        self.refused(404, "of that name", GET, body=b"\x92\xa1\xff\xa1x")
         self.refused(400, "", GET, 5, "x")
         self.refused(400, "at least one byte", GET, "pets", "")
         self.refused(400, "512", GET, "pets", "x" * 513)
@@ -472,7 +475,7 @@ class TestMany(WireTest):
         self.assertEqual(answer[4][1], ["", "Pet not found", 0])
         self.assertEqual(answer[5][1][6], False)
         self.assertEqual(answer[6][1][2:], [0, None])
-        self.assertEqual(answer[7][1][1], "There is no such collection")
+        self.assertEqual(answer[7][1][1], "There is no collection 'nope'")
         self.assertIn("price", answer[11][1][1])
         self.assertEqual(self.do(GET, "pets", "b1")[1][3], {"id": "b1", "n": 1, "m": 2})
 
@@ -517,7 +520,10 @@ class TestMany(WireTest):
         self.assertEqual((more[0], len(more[1])), (None, 7))
         self.assertEqual(len(self.do(LIST, "products", {"index": "category", "value": ""})[1][1]), len(everything))
         self.assertEqual(self.do(LIST, "products", {"index": "category", "value": "none"})[1], [None, []])
-        self.refused(400, "category", LIST, "products", {"index": "title", "value": "x"})
+        self.refused(400, "products has no index 'title', but category", LIST, "products", {"index": "title", "value": "x"})
+        self.refused(400, "pets has no index 'title' and no other", LIST, "pets", {"index": "title", "value": "x"})
+        twice = b"\x82\xa5limit\x01\xa5limit\xc0"
+        self.refused(400, "limit is there twice", LIST, body=b"\x92\xa4pets" + twice)
         self.refused(400, "belong together", LIST, "products", {"index": "category"})
         self.refused(400, "512", LIST, "products", {"index": "category", "value": "x" * 513})
         for limit in (0, 1001, -1, "7", 1.5):

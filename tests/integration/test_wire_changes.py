@@ -233,7 +233,7 @@ class TestChanges(WireTest):
         refused(404, "no collection", collection="_consumers")
         refused(400, "pattern is not JSON: line 1, column 2", pattern="{")
         refused(400, "price", pattern='{"price":1}')
-        refused(400, "The position is none that this server gave", **{"from": frames.POSITION, "position": "no"})
+        refused(400, "The position is not one that this server gave", **{"from": frames.POSITION, "position": "no"})
         refused(400, "from is LATEST", **{"from": 9})
         refused(400, "view is BOTH", view=9)
         refused(400, "progress_ms is at least 50", progress_ms=49)
