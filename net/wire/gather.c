@@ -372,10 +372,24 @@ static bool item_from_cache(struct wire_gather *gather, const struct wire_operat
 
 static void gather_advance(struct wire_gather *gather);
 
+/* A result that waits for those before it counts: it is no longer the engine's. */
+static size_t answer_held(const struct request *request)
+{
+    return request->answer_memory == NULL ? 0 : request->answer.size;
+}
+
 static void item_done(struct request *request)
 {
     struct wire_call *call = CONTAINER_OF(request, struct wire_call, request);
     ASSERT(call->gather != NULL && !call->done);
+    size_t held = answer_held(request);
+    if (held > 0 && !memory_has_room(&call->server->memory, held)) {
+        ASSERT(request->kind == REQUEST_GET); /* a write has no body */
+        request_release(request);
+        request->status = STATUS_NO_MEMORY;
+        held = 0;
+    }
+    memory_hold(&call->server->memory, held);
     call->done = true;
     gather_advance(call->gather);
 }
@@ -452,6 +466,7 @@ static bool item_end(struct wire_gather *gather)
     }
     gather->first = (gather->first + 1) % WINDOW_MAX;
     gather->count--;
+    memory_let_go(&gather->server->memory, answer_held(&call->request));
     if (!gather->full) {
         result_append(gather, call);
     }

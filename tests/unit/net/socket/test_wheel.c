@@ -1,4 +1,4 @@
-/* Deadlines of many connections: looked at when they are reached, never before, and not much after. */
+/* Deadlines of many connections: looked at when they are reached, and not long after. */
 #include <criterion/criterion.h>
 
 #include "net/socket/wheel.h"

@@ -248,3 +248,67 @@ Test(wire_gather_small, without_memory_nothing_is_begun)
     }
     sent_frame_free(&frame);
 }
+
+/* PUT of a record of so many bytes. */
+static void large_put(struct client *client, uint32_t id, size_t size)
+{
+    struct writer out = writer_of(bytes, sizeof(bytes));
+    document_write_array(&out, 3);
+    document_write_string(&out, BYTES_LITERAL("pets"));
+    document_write_string(&out, BYTES_LITERAL("large"));
+    document_write_map(&out, 1);
+    document_write_string(&out, BYTES_LITERAL("t"));
+    static uint8_t text[1u << 20];
+    memset(text, 'x', size);
+    document_write_string(&out, bytes_of(text, size));
+    cr_assert(!out.failed);
+    frame_send(client, FRAME_PUT, id, writer_bytes(&out));
+}
+
+/* BATCH of a PUT and, behind it, GETs of that record. */
+static void large_reads(struct client *client, uint32_t id, uint32_t count)
+{
+    struct writer out = writer_of(bytes, sizeof(bytes));
+    document_write_array(&out, count + 1);
+    for (uint32_t i = 0; i <= count; i++) {
+        document_write_array(&out, 3);
+        document_write_u64(&out, i == 0 ? FRAME_PUT : FRAME_GET);
+        document_write_u64(&out, 0);
+        document_write_array(&out, i == 0 ? 3 : 2);
+        document_write_string(&out, BYTES_LITERAL("pets"));
+        document_write_string(&out, i == 0 ? BYTES_LITERAL("small") : BYTES_LITERAL("large"));
+        if (i == 0) {
+            document_write_map(&out, 0);
+        }
+    }
+    cr_assert(!out.failed);
+    frame_send(client, FRAME_BATCH, id, writer_bytes(&out));
+}
+
+Test(wire_gather_small, results_that_wait_for_the_first_are_within_the_memory)
+{
+    struct client *client = client_open();
+    struct turns *all = turns_all();
+    large_put(client, 7, 300000);
+    turns_settle();
+    client_expect(client, "PUT 7 201");
+    all->world.hold_journal = true;
+    large_reads(client, 8, 40);
+    turns_settle();
+    cr_assert_gt(all->server->memory.used, 4 * 300000u, "they count");
+    cr_assert_leq(all->server->memory.used, all->server->memory.max / 4 * 3);
+    all->world.hold_journal = false;
+    turns_settle();
+    struct sent_frame frame;
+    struct document_cursor cursor;
+    struct bytes item;
+    uint32_t served = 0;
+    cr_assert_eq(answer_of(client, &frame, &cursor), 41);
+    for (uint32_t i = 0; document_next_element(&cursor, &item); i++) {
+        uint64_t code = number_at(item, 0);
+        served += code == 200 ? 1 : 0;
+        cr_assert(i == 0 ? code == 201 : code == 200 || code == 503, "%u", i);
+    }
+    cr_assert_gt(served, 0);
+    sent_frame_free(&frame);
+}
