@@ -8,6 +8,9 @@ All clocks are one (CLOCK_MONOTONIC of this machine), and the journal says in wh
     monotonic   no read shows a state before what the same client has read or written before
     real        every state was written, and not before its write began
 
+REST also deletes records. One deletion looks like another: a read that shows none is judged as the newest that it may show, and counts as the
+oldest.
+
 FRESHET_NEAR_SECONDS (20) is how long; the seed is printed, and FRESHET_SEED takes it back (it chooses what is done; the timing is the
 machine's). What it has found when a rule of the near cache was turned off by hand: see PLANTED below.
 """
@@ -31,6 +34,7 @@ SECONDS = float(os.environ.get("FRESHET_NEAR_SECONDS", "20"))
 LEASE_S = 0.6
 KEYS = [f"k{number}" for number in range(20)]
 WRITES_PER_S = 40
+DELETES = 0.2  # of REST's writes
 CLIENT_WRITES = 0.01  # of a client's operations; and as many batches that write and read one record
 TIMEOUT_S = 0.25  # of a client's call: while a read hangs, others shall be hits
 HITS_LEAST = 200
@@ -49,7 +53,7 @@ an own write leaves the old state in the cache                             nothi
 class Read:
     client: str
     key: str
-    value: int
+    value: int | None  # None: there is no record
     start_ns: int
     end_ns: int
     near: bool
@@ -59,7 +63,7 @@ class Read:
 class Write:
     client: str
     key: str
-    value: int
+    value: int | None  # None: a deletion, by REST alone
     start_ns: int
     end_ns: int | None  # None: nobody knows whether it was kept; the journal does
 
@@ -131,8 +135,15 @@ class Play:
 
     def rest_part(self, dice):
         rest = self.server.client()
+        deleted = set()
         while time.monotonic() < self.until:
-            self.rest_write(rest, dice.choice(KEYS))
+            key = dice.choice(KEYS)
+            if key not in deleted and dice.random() < DELETES:
+                self.rest_delete(rest, key)  # what is there for sure: nobody else deletes
+                deleted.add(key)
+            else:
+                self.rest_write(rest, key)
+                deleted.discard(key)
             time.sleep(dice.expovariate(WRITES_PER_S))  # pause between tries: the rate of writes
         rest.close()
 
@@ -141,6 +152,12 @@ class Play:
         answer = rest.request("PUT", f"/pets/{key}", {"v": value})
         assert answer.status in (200, 201), answer
         self.writes.append(Write("rest", key, value, start_ns, time.monotonic_ns()))
+
+    def rest_delete(self, rest, key):
+        start_ns = time.monotonic_ns()
+        answer = rest.request("DELETE", f"/pets/{key}")
+        assert answer.status == 200, answer
+        self.writes.append(Write("rest", key, None, start_ns, time.monotonic_ns()))
 
     def client_part(self, name, dice):
         driver = self.drivers[name]
@@ -159,7 +176,9 @@ class Play:
 
     def note_read(self, name, key, ok, start_ns, end_ns):
         value = json.loads(ok["record"])["v"] if ok["record"] else None
-        self.reads.append(Read(name, key, value, start_ns, end_ns, bool(ok.get("near"))))
+        # Python and Node do not tell of what is not there whether it was a hit; the lease is the same.
+        near = bool(ok.get("near")) or value is None
+        self.reads.append(Read(name, key, value, start_ns, end_ns, near))
 
     def client_write(self, name, driver, key):
         value, start_ns = self.numbers.next(), time.monotonic_ns()
@@ -201,13 +220,17 @@ class Play:
     # ---- the journal ----
 
     def order(self):
-        """{(key, value): its place in the order of all changes}"""
+        """{(key, value): its place in the order of all changes}; of deletions (key, None): a list of them"""
         client, places = self.server.client(), {}
         position = "earliest"
         while True:
             page = client.request("GET", f"/changes?from={position}&collection=pets&view=new&limit=1000").json
             for change in page["changes"]:
-                places[change["keys"]["id"], change["newImage"]["v"]] = change["sequence"]
+                key = change["keys"]["id"]
+                if change["eventName"] == "REMOVE":
+                    places.setdefault((key, None), []).append(change["sequence"])
+                else:
+                    places[key, change["newImage"]["v"]] = change["sequence"]
             position = page["next"]
             if not page["more"]:
                 client.close()
@@ -220,8 +243,9 @@ class Judge:
     def __init__(self, play):
         self.places = play.order()
         self.writes = collections.defaultdict(list)
+        self.deletions = collections.defaultdict(list)  # of a key: (start, place), in their order
         for write in play.writes:
-            place = self.places.get((write.key, write.value))
+            place = self.place_of_write(write)
             if place is not None and write.end_ns is not None:
                 self.writes[write.key].append((write.end_ns, place))
         # For each key: answered by this time, the newest state is at least this one.
@@ -230,6 +254,14 @@ class Judge:
         self.failures = {}
         self.stale = 0
         self.judge(play)
+
+    def place_of_write(self, write):
+        place = self.places.get((write.key, write.value))
+        if write.value is None:
+            # REST's one thread makes them all, one after the other, and each is a change.
+            place = place[len(self.deletions[write.key])]
+            self.deletions[write.key].append((write.start_ns, place))
+        return place
 
     @staticmethod
     def rising(found):
@@ -259,14 +291,24 @@ class Judge:
         own = [(write.end_ns, write) for write in play.writes if write.end_ns is not None and write.client != "rest"]
         events = [(read.start_ns, 1, read) for read in play.reads] + [(end_ns, 0, write) for end_ns, write in own]
         for _, _, event in sorted(events, key=lambda one: one[:2]):
-            place = self.places.get((event.key, event.value))
+            before = seen[event.client, event.key]
+            newest, oldest = self.places_of_event(event, before)
             if isinstance(event, Read):
-                self.judge_read(event, place, seen[event.client, event.key])
-            if place is not None:
-                seen[event.client, event.key] = max(seen[event.client, event.key], place)
+                self.judge_read(event, newest, before)
+            if oldest is not None:
+                seen[event.client, event.key] = max(before, oldest)
+
+    def places_of_event(self, event, seen):
+        """What it shows or makes, at the newest and at the oldest."""
+        if event.value is not None:
+            place = self.places.get((event.key, event.value))
+            return place, place
+        found = [place for start_ns, place in self.deletions[event.key] if start_ns <= event.end_ns]
+        newest = found[-1] if found else None
+        return newest, next((place for place in found if place >= seen), newest)
 
     def judge_read(self, read, place, seen):
-        if place is None or self.began[read.key, read.value] > read.end_ns:
+        if place is None or (read.value is not None and self.began[read.key, read.value] > read.end_ns):
             self.fail("real", read, "nobody has written that")
             return
         if place < seen:
@@ -290,9 +332,10 @@ class TestNearCaches(unittest.TestCase):
             judge = Judge(play)
         finally:
             play.close()
-        counts = collections.Counter((read.client, read.near) for read in play.reads)
+        counts = collections.Counter((read.client, read.near) for read in play.reads if read.value is not None)
         hits = {name: counts[name, True] for name in play.drivers}
-        print(f"{len(play.reads)} reads, hits {hits}, {judge.stale} within the lease behind, {len(play.writes)} writes")
+        absent = sum(read.value is None for read in play.reads)
+        print(f"{len(play.reads)} reads ({absent} of no record), hits {hits}, {judge.stale} within the lease behind, {len(play.writes)} writes")
         self.assertEqual(judge.failures, {}, f"seed {SEED}")
         for name, count in hits.items():
             self.assertGreaterEqual(count, HITS_LEAST, f"{name} has hardly used its near cache")
