@@ -1,6 +1,6 @@
 /*
- * data.c: GET, PUT, PATCH, DELETE and CREATE. A cached record is answered on the spot, from the
- * cache's bytes to where they are sent from; everything else goes through the engine as a request.
+ * data.c: from operations to requests of the engine, and from their results to answers; PUT, PATCH,
+ * DELETE and CREATE.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +25,6 @@
     (1 + 27 + ID_BYTES_MAX + FIELD_ENTITY_TAG_BYTES_MAX + POSITION_TEXT_BYTES + 16)
 /* An array of four, three integers, and the head of a string. */
 #define RECORD_HEAD_BYTES_MAX (1 + 27 + 5)
-/* A body over this is only taken along while there is memory. */
-#define LARGE_BODY_BYTES (16u << 10)
 /* A control character is one byte as MessagePack and six as JSON. */
 #define JSON_BYTES_PER_BYTE_MAX 8
 
@@ -474,7 +472,7 @@ static void answer_result(struct wire_call *call)
     }
     size_t size = wire_result_size_max(call);
     /* What is done must be said; a read can be asked again. */
-    if (size > LARGE_BODY_BYTES && !memory_has_room(&call->server->memory, size)) {
+    if (size > WIRE_LARGE_BODY_BYTES && !memory_has_room(&call->server->memory, size)) {
         wire_answer_status(connection, call->id, STATUS_NO_MEMORY, BYTES_EMPTY);
         return;
     }

@@ -9,9 +9,6 @@
 #include "net/wire/wire_internal.h"
 #include "protocol/base/assert.h"
 
-/* A body over this is only taken along while there is memory. */
-#define LARGE_BODY_BYTES (16u << 10)
-
 static void answer_cached(struct wire_connection *connection, uint32_t id, uint8_t flags,
                           const struct cache_body *body, bool same)
 {
@@ -27,7 +24,7 @@ static void answer_cached(struct wire_connection *connection, uint32_t id, uint8
         record = BYTES_EMPTY;
     }
     size_t size = wire_record_size_max(record.size);
-    if (size > LARGE_BODY_BYTES && !memory_has_room(&connection->server->memory, size)) {
+    if (size > WIRE_LARGE_BODY_BYTES && !memory_has_room(&connection->server->memory, size)) {
         wire_answer_status(connection, id, STATUS_NO_MEMORY, BYTES_EMPTY);
         return;
     }

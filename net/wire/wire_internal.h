@@ -63,7 +63,9 @@
 /* Where documents are converted: what a record's JSON of 1 MiB becomes, and its id. */
 #define WIRE_DOCUMENT_BYTES (DOCUMENT_BYTES_MAX + ID_BYTES_MAX + 64)
 #define WIRE_HELD_READS_MAX 16
-#define WIRE_STATS_BYTES    2048
+/* A record over this is only answered while there is memory. */
+#define WIRE_LARGE_BODY_BYTES (16u << 10)
+#define WIRE_STATS_BYTES      2048
 
 enum wire_phase { WIRE_OPEN, WIRE_LAST, WIRE_LINGER, WIRE_CLOSING };
 
