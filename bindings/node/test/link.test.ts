@@ -453,6 +453,15 @@ test("a member whose slots move subscribes again; another conflict is thrown", (
     await assert.rejects(other.next(), Conflict);
   }));
 
+test("a consumer that was altered is read again by its only reader, and no more often than it is let in", () =>
+  pair({}, async (db, peer) => {
+    const [subscription, asked] = await subscribe(db, peer, { consumer: "c" });
+    peer.send(subscribed(asked.id, "p0"), error(asked.id, 409));
+    const again = await peer.expect(Opcode.SUBSCRIBE);
+    peer.send(error(again.id, 409));
+    await assert.rejects(subscription.next(), Conflict);
+  }));
+
 test("on GOAWAY nothing is sent any more, what is in flight is answered, and the next connection goes on", () =>
   pair({}, async (db, peer, server) => {
     const [subscription, asked] = await subscribe(db, peer);

@@ -244,6 +244,25 @@ Test(subscriptions, an_expired_position_ends_it_with_the_positions_that_there_ar
     world_close(&world);
 }
 
+Test(subscriptions, a_reader_of_an_altered_consumer_subscribes_again_unless_it_is_not_let_in)
+{
+    uint32_t id;
+    struct world world;
+    struct freshet_change change;
+    struct freshet_subscribe_options options = {.consumer = "c"};
+    world_open(&world);
+    struct freshet_subscription *subscription = subscribe(&world, &options, &id);
+    fake_error(&world.fake, id, 409, "", "it reads other changes now");
+    cr_assert_eq(world_tell(&world), FRESHET_OK);
+    fake_listen(&world.fake, world.core);
+    struct fake_frame again = fake_expect(&world.fake, FRAME_SUBSCRIBE);
+    fake_error(&world.fake, again.header.id, 409, "", "this consumer is a group");
+    cr_assert_eq(world_tell(&world), FRESHET_OK);
+    cr_assert_eq(core_next(subscription, world.now_ns, &change), FRESHET_CONFLICT);
+    core_unsubscribe(subscription);
+    world_close(&world);
+}
+
 Test(subscriptions, a_member_whose_slots_have_moved_subscribes_again)
 {
     uint32_t id;
