@@ -112,7 +112,7 @@ enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
     X(TOP, head_timeout, "head_timeout", DURATION, "10s", SETTING_MS, SETTING_H, RELOAD, "TIME",   \
       "from the first byte of a request to the end of its head")                                   \
     X(TOP, body_timeout, "body_timeout", DURATION, "30s", SETTING_MS, SETTING_H, RELOAD, "TIME",   \
-      "between two pieces of a body")                                                              \
+      "between two pieces of a body, or of a frame of wire")                                       \
     X(TOP, idle_timeout, "idle_timeout", DURATION, "75s", SETTING_MS, 24 * SETTING_H, RELOAD,      \
       "TIME", "a kept-alive connection without a request")                                         \
     X(TOP, send_timeout, "send_timeout", DURATION, "30s", SETTING_MS, SETTING_H, RELOAD, "TIME",   \
