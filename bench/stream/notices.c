@@ -11,6 +11,9 @@ static const struct bytes key_prefix = {(const uint8_t *)"bench:", 6};
 static const struct bytes serial_name = {(const uint8_t *)"\"serial\":", 9};
 /* In MessagePack: the name and the mark of a 64-bit integer. */
 static const struct bytes member_name = {(const uint8_t *)"\xa6serial\xcf", 8};
+static const struct bytes change_name = {(const uint8_t *)"\xa7"
+                                                          "eventID",
+                                         8};
 static const struct bytes event_name = {(const uint8_t *)"\"eventID\":", 10};
 
 void notices_init(struct notices *notices, enum notices_framing framing)
@@ -102,6 +105,11 @@ static bool frame_serial(struct bytes bytes, uint64_t *serial_out, size_t *size_
         struct reader reader = reader_of(bytes_slice(bytes, member_name.size, bytes.size));
         *serial_out = reader_u64(&reader);
         *size_out = member_name.size + sizeof(uint64_t);
+        return true;
+    }
+    if (bytes_starts_with(bytes, change_name)) {
+        *serial_out = 0;
+        *size_out = change_name.size;
         return true;
     }
     if (bytes_starts_with(bytes, key_prefix) && bytes.size >= key_prefix.size + KEY_DIGITS) {

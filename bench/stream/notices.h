@@ -5,7 +5,8 @@
  * The first two come in lines. A line that begins with "bench:" is a key that ends in the serial
  * number; any other tells it as "serial":N, and the first one in a line counts (the new image's). A
  * change without one is told as 0. In a frame each key of that kind counts, and each member of a
- * MessagePack map of that name: one of each change, where one image is shown.
+ * MessagePack map of that name: one of each change, where one image is shown. Each change in a
+ * frame is told as 0 besides, by its "eventID".
  *
  * Owner:   one connection.
  * Memory:  fixed; a line longer than NOTICES_LINE_BYTES_MAX is cut.

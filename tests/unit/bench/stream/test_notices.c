@@ -95,7 +95,9 @@ Test(notices, serial_numbers_and_keys_in_frames_are_told_however_they_come)
 {
     uint8_t bytes[512];
     struct writer out = writer_of(bytes, sizeof(bytes));
-    static const char one[] = "\x92\xa6serial\xcf\0\0\0\0\0\0\1\2\xa6serial\xcf\0\0\0\0\0\0\0\7";
+    static const char one[] = "\x92\xa7"
+                              "eventID\xa1"
+                              "e\xa6serial\xcf\0\0\0\0\0\0\1\2\xa6serial\xcf\0\0\0\0\0\0\0\7";
     static const char other[] = "xxbench:00000000000000000042yy";
     const struct frame_header first = {.length = sizeof(one) - 1, .opcode = FRAME_CHANGES};
     const struct frame_header empty = {.length = 0, .opcode = FRAME_INVALIDATE};
@@ -116,7 +118,8 @@ Test(notices, serial_numbers_and_keys_in_frames_are_told_however_they_come)
         }
         cr_assert_not(notices->bad);
         free(notices);
-        cr_assert_eq(heard.count, 3);
-        cr_assert(heard.serials[0] == 258 && heard.serials[1] == 7 && heard.serials[2] == 42);
+        cr_assert_eq(heard.count, 4);
+        cr_assert(heard.serials[0] == 0 && heard.serials[1] == 258);
+        cr_assert(heard.serials[2] == 7 && heard.serials[3] == 42);
     }
 }
