@@ -65,6 +65,44 @@ bool record_id_valid(struct bytes id)
     return true;
 }
 
+void collection_names_init(struct collection_names *names, const struct collection *collections,
+                           uint32_t count)
+{
+    ASSERT(count <= COLLECTION_COUNT_MAX);
+    names->collections = collections;
+    names->count = count;
+    for (uint32_t index = 0; index < count; index++) {
+        uint32_t place = index;
+        while (place > 0 && bytes_compare(collections[names->sorted[place - 1]].name,
+                                          collections[index].name) > 0) {
+            names->sorted[place] = names->sorted[place - 1];
+            place--;
+        }
+        names->sorted[place] = index;
+    }
+}
+
+const struct collection *collection_names_find(const struct collection_names *names,
+                                               struct bytes name)
+{
+    uint32_t low = 0;
+    uint32_t high = names->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        const struct collection *collection = &names->collections[names->sorted[middle]];
+        int order = bytes_compare(name, collection->name);
+        if (order == 0) {
+            return collection;
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
 /* ---- documents ---- */
 
 int collection_index_find(const struct collection *collection, struct bytes field)

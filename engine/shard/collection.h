@@ -85,6 +85,18 @@ bool collection_name_valid(struct bytes name);
 /* 1 to 512 bytes of UTF-8 without control characters. */
 bool record_id_valid(struct bytes id);
 
+/* Collections by name, for a look-up with each request. The table is borrowed and constant. */
+struct collection_names {
+    const struct collection *collections;
+    uint32_t count;
+    uint32_t sorted[COLLECTION_COUNT_MAX]; /* places in the table, by name */
+};
+void collection_names_init(struct collection_names *names, const struct collection *collections,
+                           uint32_t count);
+/* NULL: there is none. */
+const struct collection *collection_names_find(const struct collection_names *names,
+                                               struct bytes name);
+
 /* The index of a declared field, or -1. */
 int collection_index_find(const struct collection *collection, struct bytes field);
 

@@ -86,7 +86,7 @@ static bool refuse_memory(const struct query *query)
 static bool collection_set(const struct query *query, struct bytes value)
 {
     query->options->subscription.collection =
-        follow_collection_find(rest_collections(query->rest), value);
+        follow_collection_find(&query->rest->collections, value);
     if (query->options->subscription.collection != NULL) {
         return true;
     }

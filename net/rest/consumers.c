@@ -200,7 +200,7 @@ static bool body_collection(struct consumer_call *call, struct bytes value)
     if (!document_string(value, &name)) {
         return refuse(call, 400, "collection is the name of a collection, a string");
     }
-    if (follow_collection_find(rest_collections(call->rest), name) == NULL) {
+    if (follow_collection_find(&call->rest->collections, name) == NULL) {
         return refuse(call, 400, "There is no collection of that name");
     }
     ASSERT(name.size <= sizeof(call->collection));
@@ -265,7 +265,7 @@ static bool pattern_check(struct consumer_call *call)
         return true;
     }
     enum status status = follow_consumer_pattern_check(
-        rest_collections(call->rest), request->collection, request->pattern, &request->detail);
+        &call->rest->collections, request->collection, request->pattern, &request->detail);
     if (status == STATUS_NO_MEMORY) {
         rest_answer_status(call->rest, call->exchange, status, BYTES_EMPTY);
         return false;

@@ -80,7 +80,7 @@ static enum status reader_set(struct consumer_reader *reader, const struct token
 {
     const struct consumer_request *request = &reader->request;
     *options = reader->options;
-    enum status status = follow_definition_read(rest_collections(reader->rest), request->definition,
+    enum status status = follow_definition_read(&reader->rest->collections, request->definition,
                                                 &options->subscription, &reader->request.detail);
     if (status != STATUS_OK) {
         return status;

@@ -4,16 +4,11 @@
 #include "protocol/document/document.h"
 #include "protocol/document/json.h"
 
-const struct collection *follow_collection_find(struct follow_collections collections,
+const struct collection *follow_collection_find(const struct collection_names *names,
                                                 struct bytes name)
 {
-    for (uint32_t i = 0; i < collections.count; i++) {
-        const struct collection *collection = &collections.all[i];
-        if (bytes_equal(collection->name, name)) {
-            return collection->internal ? NULL : collection;
-        }
-    }
-    return NULL;
+    const struct collection *collection = collection_names_find(names, name);
+    return collection == NULL || collection->internal ? NULL : collection;
 }
 
 /* ---- patterns ---- */
@@ -44,10 +39,10 @@ enum status follow_pattern_read(struct bytes json, struct writer *document_out,
     return status;
 }
 
-static bool old_images_are_dropped(struct follow_collections collections, struct bytes name)
+static bool old_images_are_dropped(const struct collection_names *names, struct bytes name)
 {
-    for (uint32_t i = 0; i < collections.count; i++) {
-        const struct collection *collection = &collections.all[i];
+    for (uint32_t i = 0; i < names->count; i++) {
+        const struct collection *collection = &names->collections[i];
         bool covered = name.size == 0 || bytes_equal(collection->name, name);
         if (covered && !collection->internal && !collection->old_images) {
             return true;
@@ -56,7 +51,7 @@ static bool old_images_are_dropped(struct follow_collections collections, struct
     return false;
 }
 
-enum status follow_consumer_pattern_check(struct follow_collections collections,
+enum status follow_consumer_pattern_check(const struct collection_names *names,
                                           struct bytes collection, struct bytes pattern,
                                           struct detail *detail_out)
 {
@@ -77,7 +72,7 @@ enum status follow_consumer_pattern_check(struct follow_collections collections,
     bool judges_images = pattern_mentions(parsed, BYTES_LITERAL("newImage")) ||
                          pattern_mentions(parsed, BYTES_LITERAL("oldImage"));
     pattern_destroy(&parsed);
-    if (judges_images && old_images_are_dropped(collections, collection)) {
+    if (judges_images && old_images_are_dropped(names, collection)) {
         detail_set(detail_out,
                    "The pattern asks for an image, and a REMOVE is judged by the old one, which a "
                    "collection that it covers does not keep (old_images)");
@@ -88,7 +83,7 @@ enum status follow_consumer_pattern_check(struct follow_collections collections,
 
 /* ---- consumers ---- */
 
-enum status follow_definition_read(struct follow_collections collections, struct bytes definition,
+enum status follow_definition_read(const struct collection_names *names, struct bytes definition,
                                    struct subscription_options *out, struct detail *detail_out)
 {
     struct bytes value;
@@ -97,7 +92,7 @@ enum status follow_definition_read(struct follow_collections collections, struct
     out->pattern = NULL;
     if (document_find(definition, BYTES_LITERAL("collection"), &value) &&
         document_string(value, &name)) {
-        out->collection = follow_collection_find(collections, name);
+        out->collection = follow_collection_find(names, name);
         if (out->collection == NULL) {
             detail_set(detail_out, "The consumer's collection '%.*s' is no longer there",
                        (int)name.size, (const char *)name.data);

@@ -14,14 +14,8 @@
 #include "engine/stream/stream.h"
 #include "net/rest/problem.h"
 
-/* The collections that can be asked for, as the engine has them. */
-struct follow_collections {
-    const struct collection *all;
-    uint32_t count;
-};
-
 /* NULL: there is none of that name, or it is the server's own. */
-const struct collection *follow_collection_find(struct follow_collections collections,
+const struct collection *follow_collection_find(const struct collection_names *names,
                                                 struct bytes name);
 
 /*
@@ -35,12 +29,12 @@ MUST_USE enum status follow_pattern_read(struct bytes json, struct writer *docum
  * A consumer's pattern, as MessagePack, before it is put: one that no reader of `collection`
  * (empty: all) could use is refused. As follow_pattern_read.
  */
-MUST_USE enum status follow_consumer_pattern_check(struct follow_collections collections,
+MUST_USE enum status follow_consumer_pattern_check(const struct collection_names *names,
                                                    struct bytes collection, struct bytes pattern,
                                                    struct detail *detail_out);
 /* What a consumer reads, from its definition: collection and pattern, which is then the caller's.
  * CONFLICT with words: it can be read no more; NO_MEMORY. */
-MUST_USE enum status follow_definition_read(struct follow_collections collections,
+MUST_USE enum status follow_definition_read(const struct collection_names *names,
                                             struct bytes definition,
                                             struct subscription_options *out,
                                             struct detail *detail_out);

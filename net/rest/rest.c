@@ -20,20 +20,6 @@ static_assert(LOG_PATH_BYTES_MAX * 6 + 512 <= LOG_LINE_BYTES_MAX, "a path of esc
 
 /* ---- life ---- */
 
-static void collections_sort(struct rest *rest)
-{
-    const struct collection *collections = rest->options.collections;
-    for (uint32_t index = 0; index < rest->options.collection_count; index++) {
-        uint32_t place = index;
-        while (place > 0 && bytes_compare(collections[rest->sorted[place - 1]].name,
-                                          collections[index].name) > 0) {
-            rest->sorted[place] = rest->sorted[place - 1];
-            place--;
-        }
-        rest->sorted[place] = index;
-    }
-}
-
 enum status rest_headers_set(struct rest *rest, struct bytes cors_origin,
                              struct bytes cache_control,
                              enum rest_invalidation unauthorized_invalidation)
@@ -59,7 +45,7 @@ static enum status options_set(struct rest *rest, const struct rest_options *opt
         rest->options.principal = PRINCIPAL_ANONYMOUS;
     }
     rest->access_log = options->access_log;
-    collections_sort(rest);
+    collection_names_init(&rest->collections, options->collections, options->collection_count);
     changes_lists_init(&rest->changes);
     link_init(&rest->readers);
     return rest_headers_set(rest, options->cors_origin, options->cache_control,
@@ -146,26 +132,6 @@ void rest_access_log_set(struct rest *rest, bool on)
 }
 
 /* ---- routes ---- */
-
-static const struct collection *collection_find(const struct rest *rest, struct bytes name)
-{
-    uint32_t low = 0;
-    uint32_t high = rest->options.collection_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        const struct collection *collection = &rest->options.collections[rest->sorted[middle]];
-        int order = bytes_compare(name, collection->name);
-        if (order == 0) {
-            return collection;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
-}
 
 /* A segment in which something is encoded that need not be: decoded into buffer. */
 static struct bytes segment_name(struct bytes segment, uint8_t buffer[COLLECTION_NAME_BYTES_MAX])
@@ -258,9 +224,9 @@ static void route_record(struct rest *rest, struct http_exchange *exchange,
 static void route(struct rest *rest, struct http_exchange *exchange, const struct target *target)
 {
     uint8_t buffer[COLLECTION_NAME_BYTES_MAX];
-    const struct collection *collection = collection_find(rest, target->first);
+    const struct collection *collection = collection_names_find(&rest->collections, target->first);
     if (collection == NULL) {
-        collection = collection_find(rest, segment_name(target->first, buffer));
+        collection = collection_names_find(&rest->collections, segment_name(target->first, buffer));
     }
     if (collection != NULL && target->shape == TARGET_THREE) {
         answer_nothing_there(rest, exchange);

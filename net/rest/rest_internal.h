@@ -74,7 +74,7 @@ struct rest {
     bool holding;     /* between rest_turn and rest_dispatched */
     uint32_t held_count;
     struct held_read held[HELD_READS_MAX];
-    uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
+    struct collection_names collections;
     struct changes_lists changes;
     struct link readers; /* of consumers, by the time at which they ask again */
     bool access_log;
@@ -114,11 +114,6 @@ static inline struct http_exchange *rest_exchange_of(struct request *request)
 {
     struct rest_state *state = CONTAINER_OF(request, struct rest_state, request);
     return CONTAINER_OF(state, struct http_exchange, user);
-}
-
-static inline struct follow_collections rest_collections(const struct rest *rest)
-{
-    return (struct follow_collections){rest->options.collections, rest->options.collection_count};
 }
 
 static inline bool rest_allowed(const struct rest *rest, uint32_t right)

@@ -245,7 +245,8 @@ static bool put_collection_read(struct consumer_call *of_consumer, const char *n
     if (name[0] == '\0') {
         return true;
     }
-    if (wire_collection(of_consumer->call->server, bytes_of_text(name)) == NULL) {
+    if (collection_names_find(&of_consumer->call->server->collections, bytes_of_text(name)) ==
+        NULL) {
         return refuse(of_consumer, 400, "There is no collection of that name");
     }
     text_keep(name, of_consumer->collection, &of_consumer->request.collection);
@@ -265,10 +266,8 @@ static bool put_pattern_read(struct consumer_call *of_consumer, const char *json
         follow_pattern_read(bytes_of_text(json), &document, &pattern, &request->detail);
     pattern_destroy(&pattern);
     if (status == STATUS_OK) {
-        status = follow_consumer_pattern_check(
-            (struct follow_collections){server->options.collections,
-                                        server->options.collection_count},
-            request->collection, writer_bytes(&document), &request->detail);
+        status = follow_consumer_pattern_check(&server->collections, request->collection,
+                                               writer_bytes(&document), &request->detail);
     }
     if (status != STATUS_OK && status != STATUS_NO_MEMORY) {
         return refuse(of_consumer, 400, request->detail.text);

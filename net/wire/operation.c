@@ -97,7 +97,7 @@ bool wire_collection_take(const struct wire_server *server, struct reader *reade
         return wire_fault_malformed(fault);
     }
     bool again = last != NULL && bytes_equal(name, last->name);
-    *collection_out = again ? last : wire_collection(server, name);
+    *collection_out = again ? last : collection_names_find(&server->collections, name);
     return *collection_out != NULL || wire_fault_collection(fault, name);
 }
 

@@ -92,13 +92,11 @@ static void reader_opens(struct wire_reader *reader)
 {
     struct wire_subscription *subscription = reader->subscription;
     struct consumer_request *request = &reader->request;
-    const struct wire_options *options = &reader->server->options;
     struct subscription_options reads = reader->options;
     enum status status = request->status;
     if (status == STATUS_OK) {
-        status = follow_definition_read(
-            (struct follow_collections){options->collections, options->collection_count},
-            request->definition, &reads, &request->detail);
+        status = follow_definition_read(&reader->server->collections, request->definition, &reads,
+                                        &request->detail);
     }
     if (status != STATUS_OK) {
         reader_end(reader, follow_consumer_problem(status, &request->detail));

@@ -12,42 +12,6 @@
 #define CONNECTIONS_OVER_MAX 64
 #define SETTLE_ROUNDS_MAX    8
 
-/* ---- collections ---- */
-
-static void collections_sort(struct wire_server *server)
-{
-    const struct collection *collections = server->options.collections;
-    for (uint32_t index = 0; index < server->options.collection_count; index++) {
-        uint32_t place = index;
-        while (place > 0 && bytes_compare(collections[server->sorted[place - 1]].name,
-                                          collections[index].name) > 0) {
-            server->sorted[place] = server->sorted[place - 1];
-            place--;
-        }
-        server->sorted[place] = index;
-    }
-}
-
-const struct collection *wire_collection(const struct wire_server *server, struct bytes name)
-{
-    uint32_t low = 0;
-    uint32_t high = server->options.collection_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        const struct collection *collection = &server->options.collections[server->sorted[middle]];
-        int order = bytes_compare(name, collection->name);
-        if (order == 0) {
-            return collection;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
-}
-
 /* ---- accepting ---- */
 
 static void accept_one(struct acceptor *acceptor, int fd)
@@ -86,7 +50,7 @@ static void options_set(struct wire_server *server, const struct wire_options *o
     server->memory.max =
         options->memory_bytes_max == 0 ? WIRE_MEMORY_BYTES_DEFAULT : options->memory_bytes_max;
     server->chunks.budget = &server->memory;
-    collections_sort(server);
+    collection_names_init(&server->collections, options->collections, options->collection_count);
 }
 
 enum status wire_server_make(const struct wire_options *options,

@@ -236,7 +236,8 @@ static bool collection_read(const struct asking *asking)
     if (name.size == 0) {
         return true;
     }
-    asking->options->collection = wire_collection(asking->connection->server, name);
+    asking->options->collection =
+        collection_names_find(&asking->connection->server->collections, name);
     if (asking->options->collection != NULL) {
         return true;
     }

@@ -214,8 +214,8 @@ struct wire_server {
     uint32_t free_call_count;
     uint32_t held_count;
     uint32_t lists_running;
-    struct link lists_waiting;             /* struct wire_call.waiting */
-    uint32_t sorted[COLLECTION_COUNT_MAX]; /* indexes of collections, by name */
+    struct link lists_waiting; /* struct wire_call.waiting */
+    struct collection_names collections;
     struct wire_subscriptions *subscriptions;
     struct wire_statistics statistics;
     uint8_t *document; /* DOCUMENT_BYTES_MAX + slack: where documents are converted */
@@ -246,8 +246,6 @@ static inline bool wire_opcode_reads(uint8_t opcode)
 MUST_USE enum status wire_server_make(const struct wire_options *options,
                                       const struct socket_transport *transport, struct ring *ring,
                                       struct wire_server **out);
-/* NULL: there is no such collection of users. */
-const struct collection *wire_collection(const struct wire_server *server, struct bytes name);
 
 /* ---- connection.c ---- */
 

@@ -23,6 +23,27 @@ Test(collection, names_are_words_that_the_api_does_not_use_itself)
     cr_assert_not(collection_name_valid(bytes_of(longest, COLLECTION_NAME_BYTES_MAX + 1)));
 }
 
+Test(collection, each_is_found_by_its_name_and_nothing_else_is)
+{
+    static const char *const in_no_order[] = {"pets", "a", "products", "pet", "zz", "b-1"};
+    struct collection all[6] = {{.number = 0}};
+    struct collection_names names;
+    for (uint32_t count = 0; count <= 6; count++) {
+        for (uint32_t i = 0; i < count; i++) {
+            all[i].name = bytes_of_text(in_no_order[i]);
+        }
+        collection_names_init(&names, all, count);
+        for (uint32_t i = 0; i < 6; i++) {
+            const struct collection *found =
+                collection_names_find(&names, bytes_of_text(in_no_order[i]));
+            cr_assert_eq(found, i < count ? &all[i] : NULL);
+        }
+        cr_assert_null(collection_names_find(&names, BYTES_EMPTY));
+        cr_assert_null(collection_names_find(&names, BYTES_LITERAL("pett")));
+        cr_assert_null(collection_names_find(&names, BYTES_LITERAL("zzz")));
+    }
+}
+
 Test(collection, an_id_is_utf8_of_at_most_512_bytes_without_control_characters)
 {
     char longest[ID_BYTES_MAX + 1];

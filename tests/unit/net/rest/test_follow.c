@@ -7,7 +7,7 @@
 #include "protocol/document/json.h"
 
 static struct collection all[3];
-static struct follow_collections collections = {all, 3};
+static struct collection_names names;
 static uint8_t room[DOCUMENT_BYTES_MAX];
 
 static void begin(void)
@@ -15,6 +15,7 @@ static void begin(void)
     all[0] = (struct collection){.name = BYTES_LITERAL("pets"), .old_images = true};
     all[1] = (struct collection){.name = BYTES_LITERAL("toys")};
     all[2] = (struct collection){.name = BYTES_LITERAL("_rules"), .internal = true};
+    collection_names_init(&names, all, 3);
 }
 
 TestSuite(follow, .init = begin);
@@ -38,10 +39,10 @@ static struct bytes document_of(const char *json)
 
 Test(follow, finds_users_collections_alone)
 {
-    cr_assert_eq(follow_collection_find(collections, BYTES_LITERAL("toys")), &all[1]);
-    cr_assert_null(follow_collection_find(collections, BYTES_LITERAL("_rules")));
-    cr_assert_null(follow_collection_find(collections, BYTES_LITERAL("toy")));
-    cr_assert_null(follow_collection_find(collections, BYTES_EMPTY));
+    cr_assert_eq(follow_collection_find(&names, BYTES_LITERAL("toys")), &all[1]);
+    cr_assert_null(follow_collection_find(&names, BYTES_LITERAL("_rules")));
+    cr_assert_null(follow_collection_find(&names, BYTES_LITERAL("toy")));
+    cr_assert_null(follow_collection_find(&names, BYTES_EMPTY));
 }
 
 Test(follow, says_what_is_wrong_with_a_pattern)
@@ -69,15 +70,15 @@ Test(follow, refuses_consumers_patterns_that_need_images_that_are_dropped)
 {
     struct detail detail;
     struct bytes image = document_of("{\"newImage\":{\"n\":[1]}}");
-    cr_assert_eq(follow_consumer_pattern_check(collections, BYTES_LITERAL("pets"), image, &detail),
+    cr_assert_eq(follow_consumer_pattern_check(&names, BYTES_LITERAL("pets"), image, &detail),
                  STATUS_OK);
-    cr_assert_eq(follow_consumer_pattern_check(collections, BYTES_LITERAL("toys"), image, &detail),
+    cr_assert_eq(follow_consumer_pattern_check(&names, BYTES_LITERAL("toys"), image, &detail),
                  STATUS_INVALID);
     cr_assert_not_null(strstr(detail.text, "old_images"));
-    cr_assert_eq(follow_consumer_pattern_check(collections, BYTES_EMPTY, image, &detail),
-                 STATUS_INVALID, "all covers toys");
+    cr_assert_eq(follow_consumer_pattern_check(&names, BYTES_EMPTY, image, &detail), STATUS_INVALID,
+                 "all covers toys");
     struct bytes name = document_of("{\"eventName\":[\"INSERT\"]}");
-    cr_assert_eq(follow_consumer_pattern_check(collections, BYTES_LITERAL("toys"), name, &detail),
+    cr_assert_eq(follow_consumer_pattern_check(&names, BYTES_LITERAL("toys"), name, &detail),
                  STATUS_OK);
 }
 
@@ -87,21 +88,18 @@ Test(follow, reads_what_a_consumer_reads)
     struct detail detail;
     struct bytes definition =
         document_of("{\"collection\":\"pets\",\"pattern\":{\"eventName\":[\"INSERT\"]}}");
-    cr_assert_eq(follow_definition_read(collections, definition, &options, &detail), STATUS_OK);
+    cr_assert_eq(follow_definition_read(&names, definition, &options, &detail), STATUS_OK);
     cr_assert_eq(options.collection, &all[0]);
     cr_assert_not_null(options.pattern);
     pattern_destroy(&options.pattern);
-    cr_assert_eq(follow_definition_read(collections, document_of("{}"), &options, &detail),
-                 STATUS_OK);
+    cr_assert_eq(follow_definition_read(&names, document_of("{}"), &options, &detail), STATUS_OK);
     cr_assert_null(options.collection);
     cr_assert_null(options.pattern);
     definition = document_of("{\"collection\":\"dragons\"}");
-    cr_assert_eq(follow_definition_read(collections, definition, &options, &detail),
-                 STATUS_CONFLICT);
+    cr_assert_eq(follow_definition_read(&names, definition, &options, &detail), STATUS_CONFLICT);
     cr_assert_not_null(strstr(detail.text, "'dragons' is no longer there"));
     definition = document_of("{\"pattern\":{\"price\":1}}");
-    cr_assert_eq(follow_definition_read(collections, definition, &options, &detail),
-                 STATUS_CONFLICT);
+    cr_assert_eq(follow_definition_read(&names, definition, &options, &detail), STATUS_CONFLICT);
     cr_assert_not_null(strstr(detail.text, "no longer valid"));
 }
 
