@@ -1,0 +1,147 @@
+"""The servers that are measured, each on one core: ours, and those beside it."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+READY_WAIT_S = 30
+STOP_WAIT_S = 30
+
+
+class BenchError(Exception):
+    """Something that makes the measurement impossible; its text says what."""
+
+
+def free_port():
+    """Free now: for a foreign server that cannot take port 0."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A server that is ended by its id when the block ends, however it ends."""
+
+    protocol = "http"
+
+    def __init__(self, command, log, core, cwd=None):
+        self.command = ["taskset", "-c", str(core), *map(str, command)]
+        self.log = log
+        self.cwd = cwd
+        self.target = None
+        self.wire = None
+
+    def __enter__(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, cwd=self.cwd, text=True)
+        self.pid = self.process.pid  # taskset becomes the program: the id stays
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_ready(self):
+        # A timer ends a server that never gets ready, and with it the wait for its line.
+        signal.signal(signal.SIGALRM, lambda *_: self.process.kill())
+        signal.alarm(READY_WAIT_S)
+        line = self.process.stdout.readline()
+        signal.alarm(0)
+        try:
+            ready = json.loads(line)
+            self.target, self.wire = ready["http"], ready.get("wire")
+        except (ValueError, KeyError):
+            raise BenchError(f"{self.command[3]} did not get ready; see {self.log}") from None
+
+    def wait_listening(self, name):
+        """For a foreign server, which tells nobody that it is ready."""
+        host, port = self.target.split(":")
+        end = time.monotonic() + READY_WAIT_S
+        while time.monotonic() < end and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) == 0:
+                    return
+            time.sleep(0.05)
+        raise BenchError(f"{name} did not get ready; see {self.log}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_WAIT_S)
+            except subprocess.TimeoutExpired:
+                print(f"bench: {self.command[3]} did not end within {STOP_WAIT_S} s of SIGTERM; killed", file=sys.stderr)
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+
+    def rss(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoken:
+    """A server that runs, and how it is spoken to."""
+
+    target: str
+    pid: int
+    log: pathlib.Path
+    protocol: str
+
+
+class Nginx(Process):
+    """nginx as one process that answers every request with the same text."""
+
+    CONFIG = """daemon off; master_process off; pid {folder}/pid; error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; keepalive_requests 1000000000; server_tokens off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "{text}"; }} }}
+}}
+"""
+    HEAD_BYTES = 140  # of nginx's own answer, roughly
+
+    def __init__(self, folder, answer_bytes, core):
+        port = free_port()
+        text = "x" * max(1, min(answer_bytes - self.HEAD_BYTES, 3000))
+        config = pathlib.Path(folder) / "nginx.conf"
+        config.write_text(self.CONFIG.format(folder=folder, port=port, text=text), encoding="ascii")
+        super().__init__(["nginx", "-p", folder, "-c", config], pathlib.Path(folder) / "nginx.log", core)
+        self.target = f"127.0.0.1:{port}"
+
+    def wait_ready(self):
+        self.wait_listening("nginx")
+
+
+class Redis(Process):
+    """Redis without persistence, as it is commonly used beside a database; durable: each write is synced before its answer."""
+
+    def __init__(self, folder, core, *, durable=False):
+        if shutil.which("redis-server") is None:
+            raise BenchError("redis-server is not installed")
+        self.port = free_port()
+        data = pathlib.Path(folder) / f"redis-{self.port}"
+        data.mkdir()
+        # Without rewrites of its log in the middle of a run, which favours it.
+        more = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"] if durable else \
+            ["--appendonly", "no"]
+        super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--dir", data, *more],
+                         pathlib.Path(folder) / "redis.log", core)
+
+    def wait_ready(self):
+        self.target = f"127.0.0.1:{self.port}"
+        self.wait_listening("redis-server")
