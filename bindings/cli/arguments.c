@@ -23,25 +23,10 @@ static const struct cli_option *option_find(const struct cli_command *command, c
     return NULL;
 }
 
-static bool digits_read(const char *text, const char **end_out, uint64_t *out)
-{
-    uint64_t value = 0;
-    const char *at = text;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value)) {
-            return false;
-        }
-    }
-    *end_out = at;
-    *out = value;
-    return at != text;
-}
-
 static bool count_read(const char *text, uint64_t *out)
 {
-    const char *end;
-    return digits_read(text, &end, out) && *end == '\0';
+    size_t digits = bytes_decimal(bytes_of_text(text), out);
+    return digits > 0 && text[digits] == '\0';
 }
 
 static bool time_read(const char *text, uint64_t *ms_out)
@@ -50,13 +35,13 @@ static bool time_read(const char *text, uint64_t *ms_out)
         const char *name;
         uint64_t ms;
     } units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    const char *end;
     uint64_t value;
-    if (!digits_read(text, &end, &value)) {
+    size_t digits = bytes_decimal(bytes_of_text(text), &value);
+    if (digits == 0) {
         return false;
     }
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(end, units[i].name) == 0) {
+        if (strcmp(text + digits, units[i].name) == 0) {
             return !__builtin_mul_overflow(value, units[i].ms, ms_out);
         }
     }

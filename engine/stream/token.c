@@ -89,19 +89,7 @@ static enum status snapshot_read(struct bytes text, struct token *out)
 /* Decimal, without a leading zero, not zero. */
 static bool generation_read(struct bytes text, uint64_t *out)
 {
-    uint64_t value = 0;
-    if (text.size == 0 || text.data[0] == '0') {
-        return false;
-    }
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9' ||
-            __builtin_mul_overflow(value, (uint64_t)10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(text.data[i] - '0'), &value)) {
-            return false;
-        }
-    }
-    *out = value;
-    return true;
+    return text.size > 0 && text.data[0] != '0' && bytes_decimal(text, out) == text.size;
 }
 
 void token_write(const struct token *token, struct writer *text_out)

@@ -47,19 +47,13 @@ struct unit {
 static bool quantity_read(const char *text, const struct unit *units, size_t unit_count,
                           uint64_t *value_out)
 {
-    uint64_t value = 0;
-    const char *at = text;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value)) {
-            return false;
-        }
-    }
-    if (at == text) {
+    uint64_t value;
+    size_t digits = bytes_decimal(bytes_of_text(text), &value);
+    if (digits == 0) {
         return false;
     }
     for (size_t i = 0; i < unit_count; i++) {
-        if (strcasecmp(at, units[i].name) == 0) {
+        if (strcasecmp(text + digits, units[i].name) == 0) {
             return !__builtin_mul_overflow(value, units[i].factor, value_out);
         }
     }

@@ -276,5 +276,7 @@ static inline void writer_u64(struct writer *writer, uint64_t value)
 
 /* The decimal digits of value. */
 void writer_decimal(struct writer *writer, uint64_t value);
+/* How many decimal digits text begins with, and their value; 0: none, or more than 64 bits hold. */
+size_t bytes_decimal(struct bytes text, uint64_t *value_out);
 
 #endif

@@ -167,3 +167,33 @@ Test(writer, decimals_have_no_more_digits_than_they_need)
     cr_expect(writer.failed);
     cr_expect_eq(writer.size, 0);
 }
+
+Test(decimal, digits_are_read_up_to_what_is_none)
+{
+    static const struct {
+        const char *text;
+        size_t digits;
+        uint64_t value;
+    } cases[] = {
+        {"", 0, 0},
+        {"x1", 0, 0},
+        {"-1", 0, 0},
+        {"0", 1, 0},
+        {"007s", 3, 7},
+        {"42", 2, 42},
+        {"18446744073709551615", 20, UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t value = 99;
+        cr_assert_eq(bytes_decimal(bytes_of_text(cases[i].text), &value), cases[i].digits);
+        cr_assert(cases[i].digits == 0 || value == cases[i].value);
+    }
+}
+
+Test(decimal, more_than_64_bits_hold_is_no_number)
+{
+    uint64_t value;
+    cr_assert_eq(bytes_decimal(BYTES_LITERAL("18446744073709551616"), &value), 0);
+    cr_assert_eq(bytes_decimal(BYTES_LITERAL("184467440737095516150"), &value), 0);
+    cr_assert_eq(bytes_decimal(BYTES_LITERAL("99999999999999999999999 "), &value), 0);
+}
