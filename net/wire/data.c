@@ -520,14 +520,9 @@ void wire_request_submit(struct wire_connection *connection, const struct wire_f
 
 void wire_write(struct wire_connection *connection, const struct wire_frame *frame)
 {
-    struct wire_operation operation = {.opcode = frame->opcode,
-                                       .json = (frame->flags & FRAME_FLAG_JSON) != 0};
-    struct wire_fault fault;
-    if (!wire_operation_read(connection->server, frame->body, connection->collection, &operation,
-                             &fault)) {
-        wire_answer_problem(connection, frame->id, &fault.problem);
+    struct wire_operation operation;
+    if (!wire_operation_take(connection, frame, &operation)) {
         return;
     }
-    connection->collection = operation.collection;
     wire_request_submit(connection, frame, &operation);
 }

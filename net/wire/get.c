@@ -132,15 +132,15 @@ static void read_hold(struct wire_server *server, const struct wire_read *read)
 void wire_get(struct wire_connection *connection, const struct wire_frame *frame)
 {
     struct wire_server *server = connection->server;
-    struct wire_operation operation = {.opcode = FRAME_GET,
-                                       .json = (frame->flags & FRAME_FLAG_JSON) != 0};
+    struct wire_operation operation;
     struct wire_fault fault;
-    if (!wire_operation_read(server, frame->body, connection->collection, &operation, &fault) ||
-        !wire_right_check(server, FRAME_GET, &fault)) {
+    if (!wire_operation_take(connection, frame, &operation)) {
+        return;
+    }
+    if (!wire_right_check(server, FRAME_GET, &fault)) {
         wire_answer_problem(connection, frame->id, &fault.problem);
         return;
     }
-    connection->collection = operation.collection;
     if (operation.has_options || !operation.collection->cached) {
         wire_request_submit(connection, frame, &operation);
         return;

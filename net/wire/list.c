@@ -194,15 +194,11 @@ static void lists_begin(struct wire_server *server)
 
 void wire_list(struct wire_connection *connection, const struct wire_frame *frame)
 {
-    struct wire_operation operation = {.opcode = FRAME_LIST,
-                                       .json = (frame->flags & FRAME_FLAG_JSON) != 0};
+    struct wire_operation operation;
     struct wire_fault fault;
-    if (!wire_operation_read(connection->server, frame->body, connection->collection, &operation,
-                             &fault)) {
-        wire_answer_problem(connection, frame->id, &fault.problem);
+    if (!wire_operation_take(connection, frame, &operation)) {
         return;
     }
-    connection->collection = operation.collection;
     struct wire_call *call = wire_call_acquire(connection, frame);
     if (call == NULL) {
         return;

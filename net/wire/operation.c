@@ -276,3 +276,19 @@ bool wire_operation_read(const struct wire_server *server, struct bytes body,
     }
     return wire_rest_pass(&reader, count - known, fault);
 }
+
+bool wire_operation_take(struct wire_connection *connection, const struct wire_frame *frame,
+                         struct wire_operation *operation_out)
+{
+    struct wire_fault fault;
+    *operation_out = (struct wire_operation){.opcode = frame->opcode,
+                                             .json = (frame->flags & FRAME_FLAG_JSON) != 0};
+    if (!wire_operation_read(connection->server, frame->body, connection->collection, operation_out,
+                             &fault)) {
+        wire_answer_problem(connection, frame->id, &fault.problem);
+        return false;
+    }
+    ASSERT(operation_out->collection != NULL);
+    connection->collection = operation_out->collection;
+    return true;
+}

@@ -388,6 +388,10 @@ struct wire_operation {
 MUST_USE bool wire_operation_read(const struct wire_server *server, struct bytes body,
                                   const struct collection *last, struct wire_operation *operation,
                                   struct wire_fault *fault);
+/* The operation that a frame asks for; false: it was refused, which has been answered. */
+MUST_USE bool wire_operation_take(struct wire_connection *connection,
+                                  const struct wire_frame *frame,
+                                  struct wire_operation *operation_out);
 /* Passes a value; its bytes, empty when none begins there. */
 struct bytes wire_value_take(struct reader *reader);
 /* The steps of that, for MGET and BATCH. */
