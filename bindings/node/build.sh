@@ -8,7 +8,11 @@ exec 9>build/lock
 flock 9
 
 if [ ! -d node_modules ] || ! cmp -s package-lock.json build/installed-lock.json; then
-    npm ci --silent --no-progress
+    # Says nothing when all is well, and why when it is not.
+    if ! npm ci --no-progress --no-audit --no-fund >build/install.log 2>&1; then
+        cat build/install.log >&2
+        exit 1
+    fi
     cp package-lock.json build/installed-lock.json
     rm -f build/built
 fi
