@@ -46,7 +46,7 @@ PLAN = (
     + [("clang", "unit")]
 )
 # Parts whose tests load both cores by themselves.
-SERIAL_PARTS = {"sim", "coherence", "stream", "crash", "conformance"}
+SERIAL_PARTS = {"sim", "coherence", "stream", "crash"}
 
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "strict_string_checks=1:detect_stack_use_after_return=1",
@@ -260,8 +260,11 @@ def run_python(preset, part):
     files = sorted(folder.glob("bindings/*/tests/test_*.py" if part == "bindings" else "test_*.py"))
     workers = 1 if part in SERIAL_PARTS else PARALLEL
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        node = pool.submit(run_node, preset) if part == "bindings" else None
         for one in pool.map(lambda path: run_python_file(preset, path), files):
             result.add(one)
+        if node is not None:
+            result.add(node.result())
     return result
 
 
@@ -303,8 +306,6 @@ def run_part(preset, part):
     else:
         result.add(run_ctest(preset, part))
     result.add(run_python(preset, part))
-    if part == "bindings":
-        result.add(run_node(preset))
     return result
 
 
