@@ -1,6 +1,5 @@
 """The servers that are measured, each on one core: ours, and those beside it."""
 
-import dataclasses
 import json
 import pathlib
 import re
@@ -10,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 READY_WAIT_S = 30
 STOP_WAIT_S = 30
@@ -26,15 +26,29 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def tail(path, lines=8):
+    try:
+        return "\n".join(pathlib.Path(path).read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
 class Process:
-    """A server that is ended by its id when the block ends, however it ends."""
+    """A server that is ended by its id when the block ends, however it ends.
+
+    `core` is what taskset takes: 0, or "0,1". `config` is the file that it was started with, for the record of a run, and
+    `does_not` says what this server does not do that ours does.
+    """
 
     protocol = "http"
+    version_flag = "--version"
+    does_not: str | None = None
 
-    def __init__(self, command, log, core, cwd=None):
+    def __init__(self, command, log, core, cwd=None, config=None):
         self.command = ["taskset", "-c", str(core), *map(str, command)]
         self.log = log
         self.cwd = cwd
+        self.config = config
         self.target = None
         self.wire = None
 
@@ -86,19 +100,69 @@ class Process:
                 self.process.wait()
         self.process.stdout.close()
 
+    def version(self):
+        """The first line that the program prints when asked."""
+        asked = subprocess.run([self.command[3], self.version_flag], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, check=False)
+        return asked.stdout.partition("\n")[0].strip()
+
+    def about(self):
+        """What the record of a run says of a server."""
+        config = pathlib.Path(self.config).read_text(encoding="utf-8") if self.config else ""
+        return {"version": self.version(), "command": self.command, "config": config, "does_not": self.does_not}
+
     def rss(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
             return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
 
 
-@dataclasses.dataclass(frozen=True)
 class Spoken:
-    """A server that runs, and how it is spoken to."""
+    """A server that runs, spoken to in another protocol than HTTP."""
 
-    target: str
-    pid: int
-    log: pathlib.Path
-    protocol: str
+    def __init__(self, server, protocol):
+        self.server = server
+        self.protocol = protocol
+        self.target = server.wire if protocol == "wire" else server.target
+
+    def __getattr__(self, name):
+        return getattr(self.server, name)
+
+
+class Freshet(Process):
+    """A server on a new data directory, or on `data`."""
+
+    def __init__(self, program, folder, core, *, durability="sync", cache=None, shards=4, threads=1, name="data", data=None,
+                 more=()):
+        self.data = data or folder / f"{name}-{time.monotonic_ns()}"
+        config = folder / f"{self.data.name}.yaml"
+        config.write_text(f"shards: {shards}\n", encoding="ascii")
+        command = [program, "serve", "--config", config, "--data", self.data, "--http", "127.0.0.1:0", "--wire",
+                   "127.0.0.1:0", "--threads", threads, "--durability", durability, "--log-level", "warning", *more]
+        if cache is not None:
+            command += ["--cache-bytes", cache]
+        super().__init__(command, folder / "freshet.log", core, config=config)
+
+    def metric(self, name):
+        """The sum of the samples of a metric."""
+        with urllib.request.urlopen(f"http://{self.target}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        samples = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text, re.MULTILINE)
+        if not samples:
+            raise BenchError(f"/metrics has no {name}")
+        return sum(map(float, samples))
+
+
+class Floor(Process):
+    """What the kernel alone costs: it answers each request with the bytes of a file."""
+
+    does_not = "anything but send fixed bytes"
+
+    def __init__(self, program, folder, core, answer, *, bodies=False):
+        command = [program, "--answer-file", answer] + (["--body"] if bodies else [])
+        super().__init__(command, folder / "floor.log", core)
+
+    def version(self):
+        return ""
 
 
 class Nginx(Process):
@@ -114,13 +178,15 @@ http {{
 }}
 """
     HEAD_BYTES = 140  # of nginx's own answer, roughly
+    version_flag = "-v"
+    does_not = "look anything up: it answers all requests with one text"
 
     def __init__(self, folder, answer_bytes, core):
         port = free_port()
         text = "x" * max(1, min(answer_bytes - self.HEAD_BYTES, 3000))
         config = pathlib.Path(folder) / "nginx.conf"
         config.write_text(self.CONFIG.format(folder=folder, port=port, text=text), encoding="ascii")
-        super().__init__(["nginx", "-p", folder, "-c", config], pathlib.Path(folder) / "nginx.log", core)
+        super().__init__(["nginx", "-p", folder, "-c", config], pathlib.Path(folder) / "nginx.log", core, config=config)
         self.target = f"127.0.0.1:{port}"
 
     def wait_ready(self):
@@ -128,12 +194,16 @@ http {{
 
 
 class Redis(Process):
-    """Redis without persistence, as it is commonly used beside a database; durable: each write is synced before its answer."""
+    """Redis without persistence, as it is commonly used beside a database; durable: each write is synced before its
+    answer."""
+
+    protocol = "redis"
 
     def __init__(self, folder, core, *, durable=False):
         if shutil.which("redis-server") is None:
             raise BenchError("redis-server is not installed")
         self.port = free_port()
+        self.durable = durable
         data = pathlib.Path(folder) / f"redis-{self.port}"
         data.mkdir()
         # Without rewrites of its log in the middle of a run, which favours it.
@@ -141,6 +211,8 @@ class Redis(Process):
             ["--appendonly", "no"]
         super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--dir", data, *more],
                          pathlib.Path(folder) / "redis.log", core)
+        self.does_not = ("know documents, versions or lists, or keep a stream of changes" if durable else
+                         "store anything: its records are in memory alone")
 
     def wait_ready(self):
         self.target = f"127.0.0.1:{self.port}"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Rules and events for `freshet bench filter`: patterns of all operators over changes of products, from a seed.
 
-    bench/filter_rules.py --rules 10000 --events 2000 --into DIR     writes DIR/rules.jsonl and DIR/events.jsonl
+    bench/suites/filter_rules.py --rules 10000 --events 2000 --into DIR     writes DIR/rules.jsonl and DIR/events.jsonl
     build/release/freshet bench filter --rules DIR/rules.jsonl --events DIR/events.jsonl
 
 Each kind of rule has the same share. Nearly all select something in particular (a brand, a range of prices, a network), as

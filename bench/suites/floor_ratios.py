@@ -1,0 +1,108 @@
+"""Requests of one kind against the floor, which sends the very bytes that the server sent, captured in the same run.
+
+Runs of the server and of the floor alternate, so that a machine that slows down slows both; the median of the ratios of
+neighbouring runs counts. nginx `return 200` of that size is measured once, as a known point.
+"""
+
+from harness.tables import cpu_us, print_table, rate, ratio_of_pairs
+
+GET_RATIO_MAX = 1.35
+PIPELINE_RATIO_MAX = 3.5
+UNCACHED_RATIO_MAX = 2.3
+PUT_RATIO_MAX = 4.0
+PUT_RATE_SHARE_MIN = 0.6
+PUT_CONNECTIONS = 500
+KEYS = 10000
+LABEL = "freshet http"
+
+
+def against_floor(bench, title, server, limit, shape, scenario, *, nginx=True):
+    """Reads of one kind, server and floor in turn, nginx once; checks the ratio."""
+    answer = bench.capture(server, *shape)
+    arguments = [*shape, "--seconds", bench.seconds(5), "--warmup", 1]
+    with bench.floor(answer) as floor:
+        reports = bench.alternate({LABEL: server, "floor": floor}, bench.options.runs, arguments, scenario=scenario)
+    known = bench.nginx_once(answer.stat().st_size, *arguments, scenario=scenario) if nginx else None
+    rows = dict(reports, **({"nginx fixed": [known]} if known else {}))
+    print_table(f"{title}: answers of {answer.stat().st_size} bytes, medians of {bench.options.runs}", rows)
+    if limit is not None:
+        bench.check(f"{title}, CPU of freshet / floor", ratio_of_pairs(reports[LABEL], reports["floor"], cpu_us), limit)
+    if known:
+        bench.check(f"{title}, CPU of floor / nginx", cpu_us(reports["floor"]) / cpu_us([known]), 1.0)
+
+
+def bench_get(bench):
+    """cached GET at 50 connections"""
+    with bench.freshet() as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--expect-status", 200]
+        bench.warm(server, *shape)
+        against_floor(bench, "cached GET, 50 connections", server, GET_RATIO_MAX, shape, "get")
+
+
+def bench_pipeline(bench):
+    """cached GET at 50 connections, 16 in flight on each"""
+    with bench.freshet() as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--pipeline", 16, "--expect-status", 200]
+        bench.warm(server, *shape)
+        against_floor(bench, "cached GET, pipelined by 16", server, PIPELINE_RATIO_MAX, shape, "get-pipelined")
+
+
+def bench_uncached(bench):
+    """GET with the cache off: RocksDB in memory"""
+    with bench.freshet(cache=0) as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--expect-status", 200]
+        bench.warm(server, *shape)
+        against_floor(bench, "uncached GET, 50 connections", server, UNCACHED_RATIO_MAX, shape, "get-uncached")
+
+
+def bench_list(bench):
+    """a page of 100 records and an index page, cached"""
+    with bench.freshet() as server:
+        bench.fill(server, KEYS)
+        for title, scenario, path in (("page of 100 records", "list-page", "/products?limit=100"),
+                                      ("index page of 100", "index-page", "/products?category=shelf-07&limit=100")):
+            shape = ["--path", path, "--connections", 50, "--expect-status", 200]
+            against_floor(bench, title, server, None, shape, scenario, nginx=False)
+
+
+def bench_put(bench):
+    """durable PUT at 500 connections, and its rate against --durability none"""
+    shape = ["--method", "put", "--keys", 100000, "--connections", PUT_CONNECTIONS, "--expect-status", "200,201"]
+    arguments = [*shape, "--seconds", bench.seconds(30), "--warmup", 2]
+    with bench.freshet() as durable, bench.freshet(durability="none", name="none") as volatile:
+        for server in (durable, volatile):
+            bench.fill(server, 100000, "--connections", PUT_CONNECTIONS)
+        answer = bench.capture(durable, *shape)
+        with bench.floor(answer, bodies=True) as floor:
+            servers = {"freshet http sync": durable, "floor": floor, "freshet http none": volatile}
+            reports = bench.alternate(servers, bench.options.runs, arguments, scenario="put",
+                                      point={"connections": PUT_CONNECTIONS})
+        print_table(f"PUT, {PUT_CONNECTIONS} connections, {bench.seconds(30):g} s windows: "
+                    f"answers of {answer.stat().st_size} bytes, medians of {bench.options.runs}", reports)
+        sync = reports["freshet http sync"]
+        bench.check("durable PUT, CPU of freshet / floor", ratio_of_pairs(sync, reports["floor"], cpu_us), PUT_RATIO_MAX)
+        bench.check("rate of sync / rate of none", ratio_of_pairs(sync, reports["freshet http none"], rate),
+                    PUT_RATE_SHARE_MIN, at_least=True)
+
+
+def bench_floor(bench):
+    """the floor against nginx alone: is the machine fit to measure on?"""
+    for scenario, pipeline in (("get", 1), ("get-pipelined", 16)):
+        answer = bench.folder / "answer"
+        body = b"x" * 500
+        answer.write_bytes(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 500\r\n\r\n" + body)
+        arguments = ["--connections", 50, "--pipeline", pipeline, "--seconds", bench.seconds(5), "--warmup", 1]
+        with bench.floor(answer) as floor:
+            reports = [bench.load("floor", floor, *arguments, scenario=scenario) for _ in range(bench.options.runs)]
+        known = bench.nginx_once(answer.stat().st_size, *arguments, scenario=scenario)
+        rows = {"floor": reports, **({"nginx fixed": [known]} if known else {})}
+        print_table(f"fixed answer, 50 connections, {pipeline} in flight on each", rows)
+        if known:
+            bench.check(f"CPU of floor / nginx, {pipeline} in flight", cpu_us(reports) / cpu_us([known]), 1.0)
+
+
+BENCHES = {"floor": bench_floor, "get": bench_get, "pipeline": bench_pipeline, "uncached": bench_uncached,
+           "list": bench_list, "put": bench_put}
