@@ -1,0 +1,144 @@
+"""Scenarios by their files: a fresh server, filled and warm, in closed loop for its capacity and the cost of an operation,
+then in open loop at shares of that capacity for the latency."""
+
+import argparse
+
+from harness import scenario as scenarios
+from harness.tables import MIB, cpu_us, middle, print_streams, rate, spread
+
+WARMUP_S = 2
+KEY_BYTES = 10  # bench_load's --key-digits
+
+
+def written_logical(report, scenario):
+    """Bytes of keys and values that a run wrote."""
+    by_method = report["latency_us_by_method"]
+    count = sum(by_method[kind]["count"] for kind in scenarios.WRITES if kind in by_method)
+    return count * (KEY_BYTES + scenario.value_bytes)
+
+
+def print_closed(scenario, rows):
+    print(f"\n  closed loop{'':<9}{'CPU us each':>12}{'spread':>16}{'a second':>12}{'spread':>20}{'p50 us':>9}{'p99 us':>9}"
+          f"{'RSS MiB':>9}{'disk/logical byte':>19}")
+    for label, reports in rows.items():
+        print(f"  {label:<20}{cpu_us(reports):>12.3f}"
+              f"{spread(report['server']['cpu_us_per_op'] for report in reports):>16}{rate(reports):>12.0f}"
+              f"{spread((report['rate_per_s'] for report in reports), 0):>20}{middle(reports, 'latency_us', 'p50'):>9.0f}"
+              f"{middle(reports, 'latency_us', 'p99'):>9.0f}{middle(reports, 'server', 'rss_after_bytes') / MIB:>9.1f}"
+              f"{amplification(reports, scenario):>19}")
+
+
+def amplification(reports, scenario):
+    written = sum(written_logical(report, scenario) for report in reports)
+    if written == 0:
+        return "-"
+    return f"{sum(report['server']['write_bytes'] for report in reports) / written:.2f}"
+
+
+def print_open(rows):
+    """rows: (label, share of the capacity in percent) -> reports."""
+    names = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
+    print(f"\n  open loop{'':<11}{'load':>6}{'a second':>10}{'CPU us each':>13}"
+          + "".join(f"{name + ' us':>11}" for name in names) + f"{'p99 spread':>18}")
+    for (label, percent), reports in rows.items():
+        print(f"  {label:<20}{percent:>4} %{rate(reports):>10.0f}{cpu_us(reports):>13.3f}"
+              + "".join(f"{middle(reports, 'latency_us', name):>11.0f}" for name in names)
+              + f"{spread((report['latency_us']['p99'] for report in reports), 0):>18}")
+
+
+class Load:
+    """A scenario of requests, over one protocol, on one server."""
+
+    def __init__(self, bench, scenario, protocol, server):
+        self.bench = bench
+        self.scenario = scenario
+        self.label = f"freshet {protocol}"
+        self.server = bench.over(server, protocol)
+        self.shape = [*scenario.shape(), "--warmup", WARMUP_S]
+
+    def prepare(self):
+        self.bench.fill(self.server, self.scenario.records, "--value-bytes", self.scenario.value_bytes)
+        if "get" in self.scenario.mix and not self.scenario.path and self.scenario.cache_bytes != 0:
+            self.bench.warm(self.server, "--keys", self.scenario.records, "--connections", 50, "--expect-status", 200)
+
+    def run(self, *more, **named):
+        return self.bench.load(self.label, self.server, *self.shape, "--seconds", self.bench.seconds(self.scenario.seconds),
+                               *more, scenario=self.scenario.name, **named)
+
+    def closed(self):
+        return [self.run() for _ in range(self.bench.options.runs)]
+
+    def open(self, percent, rate_per_s):
+        """At a share of the capacity; each run says which."""
+        reports = [self.run("--rate", rate_per_s, point={"rate": rate_per_s}) for _ in range(self.bench.options.runs)]
+        for report in reports:
+            report["load_percent"] = percent
+        return reports
+
+
+def run_load(bench, scenario, protocols, loops):
+    closed, opened = {}, {}
+    for protocol in protocols:
+        with bench.freshet(durability=scenario.durability, cache=scenario.cache_bytes) as server:
+            load = Load(bench, scenario, protocol, server)
+            load.prepare()
+            # Open loop goes by the capacity, so that is found in any case.
+            closed[load.label] = load.closed()
+            if "open" in loops:
+                for percent in scenario.load_percent:
+                    rate_per_s = max(1, int(rate(closed[load.label]) * percent / 100))
+                    opened[load.label, percent] = load.open(percent, rate_per_s)
+    print(f"\n{scenario.name}: {scenario.title}\n  {scenario.records} records of {scenario.value_bytes} bytes, "
+          f"{scenario.distribution}, {scenario.connections} connections, {scenario.pipeline} in flight on each, durability "
+          f"{scenario.durability}; medians of {bench.options.runs}")
+    print_closed(scenario, closed)
+    if opened:
+        print_open(opened)
+
+
+def run_stream(bench, scenario, protocols):
+    rows = {}
+    for protocol in protocols:
+        label = f"freshet {protocol}"
+        with bench.freshet(durability=scenario.durability, cache=scenario.cache_bytes) as server:
+            shape = [*scenario.stream_shape(protocol), "--seconds", bench.seconds(scenario.seconds), "--warmup", WARMUP_S]
+            rows[label] = [bench.stream(label, bench.over(server, protocol), *shape, scenario=scenario.name)
+                           for _ in range(bench.options.runs)]
+    print_streams(f"{scenario.name}: {scenario.title}\n  {scenario.subscribers} subscribers, {scenario.rate} writes a second "
+                  f"by {scenario.writers} writers, durability {scenario.durability}; medians of {bench.options.runs}", rows)
+
+
+def bench_scenario(bench):
+    """work that a file in bench/load/scenarios describes: scenario NAME…; without NAME: which there are"""
+    if not bench.options.scenarios:
+        for name in scenarios.names():
+            print(f"  {name:<16}{scenarios.find(name).title}")
+        return
+    for scenario in bench.options.scenarios:
+        asked = bench.options.protocol
+        protocols = [protocol for protocol in scenario.protocols if asked in (None, protocol)]
+        if not protocols:
+            print(f"\n{scenario.name}: not over {asked}")
+        elif scenario.kind == "stream":
+            run_stream(bench, scenario, protocols)
+        else:
+            run_load(bench, scenario, protocols, [loop for loop in scenario.loop if bench.options.loop in (None, loop)])
+
+
+def named(text):
+    try:
+        return scenarios.find(text)
+    except scenarios.ScenarioError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def scenario_arguments(parser):
+    parser.add_argument("scenarios", nargs="*", type=named, metavar="SCENARIO",
+                        help="by name, or the path of a file like those in bench/load/scenarios; none: lists them")
+    parser.add_argument("--protocol", choices=["http", "wire"], help="only over this one (default: as the scenario says)")
+    parser.add_argument("--loop", choices=["closed", "open"],
+                        help="only this one (default: as the scenario says); open finds the capacity in closed loop first")
+
+
+ARGUMENTS = {"scenario": scenario_arguments}
+BENCHES = {"scenario": bench_scenario}
