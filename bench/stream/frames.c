@@ -1,8 +1,8 @@
-#include "bench/stream/frames.h"
-
+/* Freshet's binary protocol (protocol/PROTOCOL.md). */
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/stream/dialect.h"
 #include "protocol/base/assert.h"
 #include "protocol/document/document.h"
 #include "protocol/frame/frame.h"
@@ -18,9 +18,9 @@
 #define SUBSCRIBE_INVALIDATE 0x50
 #define FROM_EARLIEST        1
 
-static size_t frame_begin(uint8_t opcode, struct writer *out)
+static size_t frame_begin(uint8_t opcode, uint32_t id, struct writer *out)
 {
-    const struct frame_header header = {.opcode = opcode, .id = 1};
+    const struct frame_header header = {.opcode = opcode, .id = id};
     uint8_t *at = writer_reserve(out, FRAME_HEADER_BYTES);
     ASSERT(at != NULL);
     frame_header_write(&header, at);
@@ -54,49 +54,53 @@ static void text(struct writer *out, uint8_t tag, const char *value)
     writer_text(out, value);
 }
 
-void frames_hello(struct writer *out)
+static void frames_greet(const struct stream_options *options, uint32_t index, struct writer *out)
 {
-    size_t begin = frame_begin(FRAME_HELLO, out);
+    (void)options;
+    (void)index;
+    size_t begin = frame_begin(FRAME_HELLO, 1, out);
     text(out, HELLO_VERSIONS, "\x01");
     text(out, HELLO_FEATURES, "invalidate");
     frame_end(begin, out);
 }
 
-static void document_write(const struct stream_options *options, uint64_t serial, uint32_t brand,
+static void document_write(const struct stream_options *options, uint64_t serial,
                            struct writer *out)
 {
-    char name[16];
-    (void)snprintf(name, sizeof(name), "b-%u", brand);
+    uint8_t bytes[16] = "b-";
+    struct writer name = {.data = bytes, .capacity = sizeof(bytes), .size = 2};
+    writer_decimal(&name, dialect_brand(options, serial));
     document_write_map(out, 4);
     document_write_string(out, BYTES_LITERAL("brand"));
-    document_write_string(out, bytes_of_text(name));
+    document_write_string(out, writer_bytes(&name));
     document_write_string(out, BYTES_LITERAL("price"));
     document_write_float(out, (double)(serial % 1000) + 0.25);
     document_write_string(out, BYTES_LITERAL("serial"));
     document_write_u64(out, serial);
     document_write_string(out, BYTES_LITERAL("text"));
-    uint8_t filler[STREAM_VALUE_BYTES_MAX];
-    for (uint32_t i = 0; i < options->value_bytes; i++) {
-        filler[i] = (uint8_t)('a' + i % 26);
-    }
-    document_write_string(out, bytes_of(filler, options->value_bytes));
+    uint8_t text[STREAM_VALUE_BYTES_MAX];
+    memset(text, 'x', options->value_bytes);
+    document_write_string(out, bytes_of(text, options->value_bytes));
 }
 
-void frames_put(const struct stream_options *options, uint64_t serial, uint32_t brand,
-                struct writer *out)
+static void frames_write(const struct stream_options *options, uint32_t index, uint64_t serial,
+                         struct writer *out)
 {
+    (void)index;
     char id[40];
+    struct writer name = writer_of(id, sizeof(id));
     if (options->kind == SERVER_WIRE_INVALIDATE) {
         /* A notice holds nothing but the key, so that each write has its own. */
-        (void)snprintf(id, sizeof(id), "bench:%020llu", (unsigned long long)serial);
+        int size = snprintf(id, sizeof(id), "bench:%020llu", (unsigned long long)serial);
+        name.size = (size_t)size;
     } else {
-        (void)snprintf(id, sizeof(id), "%llu", (unsigned long long)(serial % options->keys));
+        writer_decimal(&name, serial % options->keys);
     }
-    size_t begin = frame_begin(FRAME_PUT, out);
+    size_t begin = frame_begin(FRAME_PUT, (uint32_t)serial, out);
     document_write_array(out, 3);
     document_write_string(out, bytes_of_text(options->collection));
-    document_write_string(out, bytes_of_text(id));
-    document_write(options, serial, brand, out);
+    document_write_string(out, writer_bytes(&name));
+    document_write(options, serial, out);
     frame_end(begin, out);
 }
 
@@ -111,19 +115,21 @@ static uint32_t view_of(const char *name)
     UNREACHABLE();
 }
 
-void frames_subscribe(const struct stream_options *options, uint32_t index, struct writer *out)
+static void frames_subscribe(const struct stream_options *options, uint32_t index,
+                             struct writer *out)
 {
-    frames_hello(out);
-    size_t begin = frame_begin(FRAME_SUBSCRIBE, out);
+    frames_greet(options, index, out);
+    size_t begin = frame_begin(FRAME_SUBSCRIBE, 1, out);
     text(out, SUBSCRIBE_COLLECTION, options->collection);
     if (options->kind == SERVER_WIRE_INVALIDATE) {
         number(out, SUBSCRIBE_INVALIDATE, 1);
         frame_end(begin, out);
         return;
     }
-    if (options->distinct) {
+    uint32_t brand;
+    if (dialect_pattern(options, index, &brand)) {
         char pattern[64];
-        (void)snprintf(pattern, sizeof(pattern), "{\"newImage\":{\"brand\":[\"b-%u\"]}}", index);
+        (void)snprintf(pattern, sizeof(pattern), "{\"newImage\":{\"brand\":[\"b-%u\"]}}", brand);
         text(out, SUBSCRIBE_PATTERN, pattern);
     }
     if (options->catch_up > 0) {
@@ -134,20 +140,46 @@ void frames_subscribe(const struct stream_options *options, uint32_t index, stru
     frame_end(begin, out);
 }
 
-enum wire_state frames_answer(struct bytes bytes, struct bytes *rest_out)
+static enum dialect_state frames_answer(struct bytes bytes, struct dialect_answer *answer_out)
 {
-    *rest_out = BYTES_EMPTY;
     if (bytes.size < FRAME_HEADER_BYTES) {
-        return WIRE_MORE;
+        return DIALECT_MORE;
     }
     struct frame_header header = frame_header_read(bytes.data);
     if (header.opcode == FRAME_ERROR || (header.opcode & FRAME_ANSWER) == 0) {
-        return WIRE_BAD;
+        return DIALECT_BAD;
     }
-    size_t size = FRAME_HEADER_BYTES + (size_t)header.length;
-    if (bytes.size < size) {
-        return WIRE_MORE;
-    }
-    *rest_out = bytes_slice(bytes, size, bytes.size);
-    return WIRE_DONE;
+    *answer_out = (struct dialect_answer){.size = FRAME_HEADER_BYTES + (size_t)header.length,
+                                          .which = DIALECT_BY_ID,
+                                          .id = header.id};
+    return bytes.size >= answer_out->size ? DIALECT_DONE : DIALECT_MORE;
 }
+
+static enum dialect_state frames_greeted(const struct stream_options *options, struct bytes bytes,
+                                         struct bytes *rest_out)
+{
+    (void)options;
+    struct dialect_answer welcome = {0};
+    enum dialect_state state = frames_answer(bytes, &welcome);
+    *rest_out = bytes_slice(bytes, welcome.size, bytes.size);
+    return state;
+}
+
+/* WELCOME, then SUBSCRIBED. */
+static enum dialect_state frames_subscribed(const struct stream_options *options,
+                                            struct bytes bytes, struct bytes *rest_out)
+{
+    struct bytes behind;
+    enum dialect_state state = frames_greeted(options, bytes, &behind);
+    return state == DIALECT_DONE ? frames_greeted(options, behind, rest_out) : state;
+}
+
+const struct dialect dialect_frames = {
+    .framing = NOTICES_FRAMES,
+    .greet = frames_greet,
+    .greeted = frames_greeted,
+    .subscribe = frames_subscribe,
+    .subscribed = frames_subscribed,
+    .write = frames_write,
+    .answer = frames_answer,
+};
