@@ -6,14 +6,13 @@ what varies where runs are points of a curve. Runs that have all three in common
 
 import json
 import pathlib
-import shutil
 import subprocess
-import tempfile
 import time
 
 from harness import results
 from harness.results import PREPARATION, ROOT
-from harness.servers import BenchError, Floor, Freshet, Nginx, Spoken, tail
+from harness.servers import BenchError, Floor, Freshet, Spoken, tail
+from peers import peers
 
 
 class Bench:
@@ -56,14 +55,16 @@ class Bench:
 
     def load(self, label, server, *arguments, scenario, point=None):
         """One run of bench_load; its report."""
+        answered = server.answered(server.protocol)
         result = subprocess.run(self.load_command(server, "--json", *arguments), stdout=subprocess.PIPE, text=True,
                                 cwd=ROOT, check=False)
-        report = self._accept(label, server, result.stdout, result.returncode)
+        report = self._accept(label, server, result.stdout, result.returncode, answered)
         return self.keep(report, label, server, scenario, point)
 
     def load_watched(self, label, server, look, every_s, *arguments, scenario, point=None):
         """One run during which look() is called now and then."""
         command = self.load_command(server, "--json", *arguments)
+        answered = server.answered(server.protocol)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as load:
             try:
                 while load.poll() is None:
@@ -72,11 +73,12 @@ class Bench:
             except BaseException:
                 load.kill()
                 raise
-            report = self._accept(label, server, load.stdout.read(), load.returncode)
+            report = self._accept(label, server, load.stdout.read(), load.returncode, answered)
         return self.keep(report, label, server, scenario, point)
 
-    def _accept(self, label, server, text, code):
-        """The report of a run. One with errors or wrong answers is no measurement."""
+    def _accept(self, label, server, text, code, answered_before):
+        """The report of a run. One with errors or wrong answers is no measurement, nor is one of which the server says that
+        it answered more or less than the load counted."""
         try:
             report = json.loads(text)
         except ValueError:
@@ -84,6 +86,13 @@ class Bench:
         if code != 0:
             wrong = {name: report[name] for name in ("errors", "timeouts", "unexpected", "statuses")}
             raise BenchError(f"the load on {label} went wrong: {wrong}; see {server.log}:\n{tail(server.log)}")
+        if report["operations"] == 0 and report["config"]["mode"] != "idle":
+            raise BenchError(f"the load on {label} had no answer in the time that was measured; a longer run may have some")
+        if answered_before is not None and "answered" in report:
+            answered = server.answered(server.protocol) - answered_before
+            if answered != report["answered"]:
+                raise BenchError(f"{label} answered {answered} requests by its own count, but the load counted "
+                                 f"{report['answered']} answers: one of the two is wrong")
         return report
 
     def stream(self, label, server, *arguments, scenario, point=None):
@@ -121,12 +130,12 @@ class Bench:
         subprocess.run(self.load_command(server, "--capture", answer, *arguments), cwd=ROOT, check=True)
         return answer
 
-    def nginx_once(self, answer_bytes, *arguments, scenario):
-        """CPU of nginx `return 200` for as many bytes, None where nginx is not installed."""
-        if shutil.which("nginx") is None:
-            return None
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder, \
-                Nginx(folder, answer_bytes, self.options.server_core) as server:
+    def redis(self, *, durable=False):
+        return peers.Redis(self.folder, self.options.server_core, durable=durable)
+
+    def nginx_once(self, answer, *arguments, scenario):
+        """nginx `return 200` with an answer that is as long as the captured one."""
+        with peers.NginxFixed(self.folder, self.options.server_core, answer) as server:
             return self.load("nginx fixed", server, *arguments, scenario=scenario)
 
     def alternate(self, servers, runs, arguments, *, scenario, point=None):

@@ -14,7 +14,7 @@ FOLDER = ROOT / "bench" / "load" / "scenarios"
 READS = ("get", "head", "list")
 WRITES = ("put", "post", "rmw", "insert")
 KINDS = (*READS, *WRITES, "delete")
-LISTS = ("protocols", "loop")
+GROWING = ("insert", "post", "delete")
 
 
 class ScenarioError(BenchError):
@@ -141,6 +141,10 @@ class Scenario:
         return ["--mix", ",".join(f"{kind}={weight}" for kind, weight in self.mix.items()), "--keys", self.records,
                 "--distribution", self.distribution, "--value-bytes", self.value_bytes, "--connections", self.connections,
                 "--pipeline", self.pipeline, "--expect-status", ",".join(map(str, self.expect)), *more]
+
+    def grows(self):
+        """Whether a run leaves another number of records than it found."""
+        return any(self.mix.get(kind) for kind in GROWING)
 
     def stream_shape(self, protocol):
         """The same of bench_stream."""

@@ -1,9 +1,8 @@
-"""The servers that are measured, each on one core: ours, and those beside it."""
+"""The servers that are measured, each on one core: ours and the floor. Those beside them are in peers/peers.py."""
 
 import json
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -111,6 +110,11 @@ class Process:
         config = pathlib.Path(self.config).read_text(encoding="utf-8") if self.config else ""
         return {"version": self.version(), "command": self.command, "config": config, "does_not": self.does_not}
 
+    def answered(self, _protocol):
+        """How many requests this server has answered by its own count, but for what opens a connection and for the asking
+        itself; None where it does not count."""
+        return None
+
     def rss(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
             return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) * 1024
@@ -142,14 +146,24 @@ class Freshet(Process):
             command += ["--cache-bytes", cache]
         super().__init__(command, folder / "freshet.log", core, config=config)
 
-    def metric(self, name):
-        """The sum of the samples of a metric."""
+    def samples(self, name):
+        """(labels, value) of a metric's series."""
         with urllib.request.urlopen(f"http://{self.target}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        samples = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", text, re.MULTILINE)
-        if not samples:
+        if f"# TYPE {name} " not in text:
             raise BenchError(f"/metrics has no {name}")
-        return sum(map(float, samples))
+        return [(labels, float(value))
+                for labels, value in re.findall(rf"^{name}((?:\{{[^}}]*\}})?) ([0-9.e+]+)$", text, re.MULTILINE)]
+
+    def metric(self, name):
+        return sum(value for _, value in self.samples(name))
+
+    def answered(self, protocol):
+        if protocol == "http":
+            name, ours = "freshet_http_requests_total", 'route="/metrics"'
+        else:
+            name, ours = "freshet_wire_requests_total", 'opcode="HELLO"'
+        return int(sum(value for labels, value in self.samples(name) if ours not in labels))
 
 
 class Floor(Process):
@@ -163,57 +177,3 @@ class Floor(Process):
 
     def version(self):
         return ""
-
-
-class Nginx(Process):
-    """nginx as one process that answers every request with the same text."""
-
-    CONFIG = """daemon off; master_process off; pid {folder}/pid; error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off; keepalive_requests 1000000000; server_tokens off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "{text}"; }} }}
-}}
-"""
-    HEAD_BYTES = 140  # of nginx's own answer, roughly
-    version_flag = "-v"
-    does_not = "look anything up: it answers all requests with one text"
-
-    def __init__(self, folder, answer_bytes, core):
-        port = free_port()
-        text = "x" * max(1, min(answer_bytes - self.HEAD_BYTES, 3000))
-        config = pathlib.Path(folder) / "nginx.conf"
-        config.write_text(self.CONFIG.format(folder=folder, port=port, text=text), encoding="ascii")
-        super().__init__(["nginx", "-p", folder, "-c", config], pathlib.Path(folder) / "nginx.log", core, config=config)
-        self.target = f"127.0.0.1:{port}"
-
-    def wait_ready(self):
-        self.wait_listening("nginx")
-
-
-class Redis(Process):
-    """Redis without persistence, as it is commonly used beside a database; durable: each write is synced before its
-    answer."""
-
-    protocol = "redis"
-
-    def __init__(self, folder, core, *, durable=False):
-        if shutil.which("redis-server") is None:
-            raise BenchError("redis-server is not installed")
-        self.port = free_port()
-        self.durable = durable
-        data = pathlib.Path(folder) / f"redis-{self.port}"
-        data.mkdir()
-        # Without rewrites of its log in the middle of a run, which favours it.
-        more = ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"] if durable else \
-            ["--appendonly", "no"]
-        super().__init__(["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--dir", data, *more],
-                         pathlib.Path(folder) / "redis.log", core)
-        self.does_not = ("know documents, versions or lists, or keep a stream of changes" if durable else
-                         "store anything: its records are in memory alone")
-
-    def wait_ready(self):
-        self.target = f"127.0.0.1:{self.port}"
-        self.wait_listening("redis-server")

@@ -1,6 +1,5 @@
 """The stream of changes: from a write to the notice of it beside Redis; catching up; many subscribers, and stuck ones."""
 
-from harness.servers import Redis
 from harness.tables import MIB, middle, print_streams, ratio_of_runs
 
 # At 5,000 writes a second a thread is asked again after 200 us at most.
@@ -23,7 +22,7 @@ def changes_latency(bench):
     """From a write to the notice of it, beside Redis."""
     shape = ["--rate", 5000, "--seconds", bench.seconds(5)]
     reports = {label: [] for label in ("freshet http", POLLING, "redis Pub/Sub", "redis TRACKING BCAST")}
-    with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
+    with bench.freshet(durability="none") as server, bench.redis() as redis:
         for _ in range(bench.options.runs):
             reports["freshet http"].append(bench.stream("freshet http", server, *shape, scenario="notice"))
             # One that polls is not left running beside the others: it takes the whole core.

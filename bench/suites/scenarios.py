@@ -2,6 +2,8 @@
 then in open loop at shares of that capacity for the latency."""
 
 import argparse
+import contextlib
+import shutil
 
 from harness import scenario as scenarios
 from harness.tables import MIB, cpu_us, middle, print_streams, rate, spread
@@ -46,48 +48,40 @@ def print_open(rows):
               + f"{spread((report['latency_us']['p99'] for report in reports), 0):>18}")
 
 
-class Load:
-    """A scenario of requests, over one protocol, on one server."""
+@contextlib.contextmanager
+def filled(bench, scenario, protocol):
+    """A new server with the scenario's records, in the cache if they are to be read; its data go when it ends."""
+    with bench.freshet(durability=scenario.durability, cache=scenario.cache_bytes) as server:
+        spoken = bench.over(server, protocol)
+        bench.fill(spoken, scenario.records, "--value-bytes", scenario.value_bytes)
+        if "get" in scenario.mix and not scenario.path and scenario.cache_bytes != 0:
+            bench.warm(spoken, "--keys", scenario.records, "--connections", 50, "--expect-status", 200)
+        yield spoken
+    shutil.rmtree(server.data)
 
-    def __init__(self, bench, scenario, protocol, server):
-        self.bench = bench
-        self.scenario = scenario
-        self.label = f"freshet {protocol}"
-        self.server = bench.over(server, protocol)
-        self.shape = [*scenario.shape(), "--warmup", WARMUP_S]
 
-    def prepare(self):
-        self.bench.fill(self.server, self.scenario.records, "--value-bytes", self.scenario.value_bytes)
-        if "get" in self.scenario.mix and not self.scenario.path and self.scenario.cache_bytes != 0:
-            self.bench.warm(self.server, "--keys", self.scenario.records, "--connections", 50, "--expect-status", 200)
-
-    def run(self, *more, **named):
-        return self.bench.load(self.label, self.server, *self.shape, "--seconds", self.bench.seconds(self.scenario.seconds),
-                               *more, scenario=self.scenario.name, **named)
-
-    def closed(self):
-        return [self.run() for _ in range(self.bench.options.runs)]
-
-    def open(self, percent, rate_per_s):
-        """At a share of the capacity; each run says which."""
-        reports = [self.run("--rate", rate_per_s, point={"rate": rate_per_s}) for _ in range(self.bench.options.runs)]
-        for report in reports:
-            report["load_percent"] = percent
-        return reports
+def repeat(bench, scenario, protocol, server, *more, point=None):
+    """Runs of one kind: all on one server, or each on a new one (server None) where a run changes how many records there
+    are, so that all find the same."""
+    reports = []
+    for _ in range(bench.options.runs):
+        with filled(bench, scenario, protocol) if server is None else contextlib.nullcontext(server) as one:
+            shape = [*scenario.shape(), "--warmup", WARMUP_S, "--seconds", bench.seconds(scenario.seconds), *more]
+            reports.append(bench.load(f"freshet {protocol}", one, *shape, scenario=scenario.name, point=point))
+    return reports
 
 
 def run_load(bench, scenario, protocols, loops):
     closed, opened = {}, {}
     for protocol in protocols:
-        with bench.freshet(durability=scenario.durability, cache=scenario.cache_bytes) as server:
-            load = Load(bench, scenario, protocol, server)
-            load.prepare()
+        label = f"freshet {protocol}"
+        with contextlib.nullcontext() if scenario.grows() else filled(bench, scenario, protocol) as server:
             # Open loop goes by the capacity, so that is found in any case.
-            closed[load.label] = load.closed()
-            if "open" in loops:
-                for percent in scenario.load_percent:
-                    rate_per_s = max(1, int(rate(closed[load.label]) * percent / 100))
-                    opened[load.label, percent] = load.open(percent, rate_per_s)
+            closed[label] = repeat(bench, scenario, protocol, server)
+            for percent in scenario.load_percent if "open" in loops else ():
+                asked = max(1, int(rate(closed[label]) * percent / 100))
+                opened[label, percent] = repeat(bench, scenario, protocol, server, "--rate", asked,
+                                                point={"rate": asked})
     print(f"\n{scenario.name}: {scenario.title}\n  {scenario.records} records of {scenario.value_bytes} bytes, "
           f"{scenario.distribution}, {scenario.connections} connections, {scenario.pipeline} in flight on each, durability "
           f"{scenario.durability}; medians of {bench.options.runs}")

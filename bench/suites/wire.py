@@ -1,6 +1,5 @@
 """The binary protocol beside Redis: the same keys and sizes from both, in turn."""
 
-from harness.servers import Redis
 from harness.tables import cpu_us, middle, print_streams, print_table, rate, ratio_of_pairs
 from suites.changes import CATCH_UP_CHANGES, POLL, notices_check
 from suites.floor_ratios import KEYS
@@ -10,16 +9,15 @@ WIRE_PUT_REDIS_MAX = 1.4
 WIRE_SYNC_RATE_MIN = {("put-sync", 1): 1.0, ("put-sync-pipelined", 16): 0.5}
 
 
-def wire_beside_redis(bench, title, scenario, wire, redis, arguments):
-    """Runs of both in turn, and their table."""
-    known = "redis always" if redis.durable else "redis"
-    reports = bench.alternate({"freshet wire": wire, known: redis}, bench.options.runs, arguments, scenario=scenario)
+def in_turn(bench, title, scenario, servers, arguments):
+    """Runs of two in turn, and their table; the reports of both."""
+    reports = bench.alternate(servers, bench.options.runs, arguments, scenario=scenario)
     print_table(f"{title}, medians of {bench.options.runs}", reports)
-    return reports["freshet wire"], reports[known]
+    return reports.values()
 
 
 def wire_get(bench):
-    with bench.freshet() as server, Redis(bench.folder, bench.options.server_core) as redis:
+    with bench.freshet() as server, bench.redis() as redis:
         wire = bench.over(server, "wire")
         for one in (wire, redis):
             bench.fill(one, KEYS)
@@ -28,8 +26,8 @@ def wire_get(bench):
             for one in (wire, redis):
                 bench.warm(one, *shape)
             title = f"GET of a cached record, 50 connections, {pipeline} in flight on each"
-            ours, theirs = wire_beside_redis(bench, title, scenario, wire, redis,
-                                             [*shape, "--seconds", bench.seconds(5), "--warmup", 1])
+            ours, theirs = in_turn(bench, title, scenario, {"freshet wire": wire, "redis": redis},
+                                   [*shape, "--seconds", bench.seconds(5), "--warmup", 1])
             bench.check(f"GET, {pipeline} in flight, CPU of freshet wire / redis", ratio_of_pairs(ours, theirs, cpu_us),
                         WIRE_GET_REDIS_MAX)
 
@@ -37,20 +35,21 @@ def wire_get(bench):
 def wire_put(bench):
     shape = ["--method", "put", "--keys", 100000, "--connections", 50, "--expect-status", "200,201"]
     arguments = [*shape, "--seconds", bench.seconds(10), "--warmup", 2]
-    with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
+    with bench.freshet(durability="none") as server, bench.redis() as redis:
         wire = bench.over(server, "wire")
         for one in (wire, redis):
             bench.fill(one, 100000)
         title = "PUT without durability, SET without persistence, 50 connections"
-        ours, theirs = wire_beside_redis(bench, title, "put-none", wire, redis, arguments)
+        ours, theirs = in_turn(bench, title, "put-none", {"freshet wire": wire, "redis": redis}, arguments)
         bench.check("PUT none, CPU of freshet wire / redis SET", ratio_of_pairs(ours, theirs, cpu_us), WIRE_PUT_REDIS_MAX)
-    with bench.freshet() as server, Redis(bench.folder, bench.options.server_core, durable=True) as redis:
+    with bench.freshet() as server, bench.redis(durable=True) as redis:
         wire = bench.over(server, "wire")
         for one in (wire, redis):
             bench.fill(one, 100000)
         for (scenario, pipeline), limit in WIRE_SYNC_RATE_MIN.items():
             title = f"durable PUT, SET with appendfsync always, 50 connections, {pipeline} in flight on each"
-            ours, theirs = wire_beside_redis(bench, title, scenario, wire, redis, [*arguments, "--pipeline", pipeline])
+            ours, theirs = in_turn(bench, title, scenario, {"freshet wire": wire, "redis always": redis},
+                                   [*arguments, "--pipeline", pipeline])
             bench.check(f"durable PUT, {pipeline} in flight, rate of freshet wire / redis",
                         ratio_of_pairs(ours, theirs, rate), limit, at_least=True)
 
@@ -61,7 +60,7 @@ def wire_invalidate(bench):
     kinds = {"freshet wire INVALIDATE": "wire-invalidate", "freshet wire CHANGES": "wire"}
     peers = {"redis TRACKING BCAST": "redis-tracking", "redis Pub/Sub": "redis-pubsub"}
     reports = {label: [] for kind in kinds for label in (kind, f"{kind}, --poll {POLL}")} | {peer: [] for peer in peers}
-    with bench.freshet(durability="none") as server, Redis(bench.folder, bench.options.server_core) as redis:
+    with bench.freshet(durability="none") as server, bench.redis() as redis:
         wire = bench.over(server, "wire")
         for _ in range(bench.options.runs):
             for label, kind in kinds.items():
