@@ -120,9 +120,14 @@ class Bench:
         return self.load("fill", server, *shape, scenario=PREPARATION)
 
     def warm(self, server, *shape):
-        """Each key once, so that the cache holds what it will be asked for."""
-        shape = [*shape, "--distribution", "sequential", "--seconds", 2, "--warmup", 0]
-        return self.load("warm", server, *shape, scenario=PREPARATION)
+        """Each key of the shape at least once, so that the cache holds what it will be asked for."""
+        seconds = 2
+        while True:
+            report = self.load("warm", server, *shape, "--distribution", "sequential", "--seconds", seconds, "--warmup", 0,
+                               scenario=PREPARATION)
+            if report["operations"] >= report["config"]["keys"]:
+                return report
+            seconds = 2 * seconds * report["config"]["keys"] / report["operations"]
 
     def capture(self, server, *arguments):
         """The raw bytes of one answer, in a file that the floor reads."""

@@ -45,7 +45,7 @@ def _some_of(parse_one):
     def parse(text):
         values = [parse_one(part.strip()) for part in text.split(",")]
         if len(set(values)) != len(values):
-            raise ValueError("each no more than once")
+            raise ValueError("a list with nothing twice")
         return tuple(values)
     return parse
 
@@ -72,7 +72,7 @@ def _mix(text):
             raise ValueError(f"shares such as get=50,put=50, of {', '.join(KINDS)}")
         shares[kind] = int(weight)
     if sum(shares.values()) == 0:
-        raise ValueError("at least one share above 0")
+        raise ValueError("shares of which one is above 0")
     return shares
 
 
@@ -173,7 +173,7 @@ def _read_line(path, number, text, seen):
     try:
         return key, PARSERS[key](value)
     except ValueError as error:
-        _fail(path, number, f"{key}: '{value}' is not {error}")
+        _fail(path, number, f"{key}: '{value}' should be {error}")
 
 
 def read(path):
