@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/cli/bench_plan.h"
 #include "bindings/cli/cli_internal.h"
 #include "protocol/base/assert.h"
 
-#define NEED_BYTES_MAX 256
-#define URL_DEFAULT    "freshet://127.0.0.1:7400"
+#define URL_DEFAULT "freshet://127.0.0.1:7400"
 
 /* The option called so; NULL: the command has none. */
 static const struct cli_option *option_find(const struct cli_command *command, const char *name,
@@ -61,8 +61,8 @@ static bool choice_has(const char *values, const char *text)
     return false;
 }
 
-/* NULL, or what is needed instead. */
-static const char *value_take(struct cli *cli, size_t index, const char *value, char *need)
+const char *cli_option_set(struct cli *cli, enum cli_option_id index, const char *value,
+                           char need[CLI_NEED_BYTES_MAX])
 {
     const struct cli_option *option = cli_option_at(index);
     uint64_t *number = &cli->numbers[index];
@@ -74,20 +74,20 @@ static const char *value_take(struct cli *cli, size_t index, const char *value, 
         break;
     case CLI_TEXT:
         good = value[0] != '\0';
-        snprintf(need, NEED_BYTES_MAX, "%s is needed", option->argument);
+        snprintf(need, CLI_NEED_BYTES_MAX, "%s is needed", option->argument);
         break;
     case CLI_CHOICE:
         good = choice_has(option->values, value);
-        snprintf(need, NEED_BYTES_MAX, "one of these is needed: %s", option->values);
+        snprintf(need, CLI_NEED_BYTES_MAX, "one of these is needed: %s", option->values);
         break;
     case CLI_COUNT:
         good = count_read(value, number) && *number >= option->least && *number <= option->most;
-        snprintf(need, NEED_BYTES_MAX, "a number from %llu to %llu is needed",
+        snprintf(need, CLI_NEED_BYTES_MAX, "a number from %llu to %llu is needed",
                  (unsigned long long)option->least, (unsigned long long)option->most);
         break;
     case CLI_TIME:
         good = time_read(value, number) && *number >= option->least && *number <= option->most;
-        snprintf(need, NEED_BYTES_MAX, "a time from 1ms to 24h is needed, such as 10s");
+        snprintf(need, CLI_NEED_BYTES_MAX, "a time from 1ms to 24h is needed, such as 10s");
         break;
     }
     return good ? NULL : need;
@@ -97,7 +97,7 @@ static const char *value_take(struct cli *cli, size_t index, const char *value, 
 static enum status option_take(struct cli *cli, int count, char *const *words, int *at)
 {
     const char *word = words[*at];
-    char need[NEED_BYTES_MAX];
+    char need[CLI_NEED_BYTES_MAX];
     size_t size = strcspn(word + 2, "=");
     size_t index;
     bool inlined = word[2 + size] == '=';
@@ -112,7 +112,7 @@ static enum status option_take(struct cli *cli, int count, char *const *words, i
         *at += 1;
         value = words[*at];
     }
-    wrong = wrong != NULL ? wrong : value_take(cli, index, value, need);
+    wrong = wrong != NULL ? wrong : cli_option_set(cli, (enum cli_option_id)index, value, need);
     if (wrong != NULL) {
         cli_usage(cli->command, word, wrong);
         return STATUS_INVALID;
@@ -168,6 +168,9 @@ static const char *together_check(const struct cli *cli)
     if (cli->command == cli_command_at(CLI_WATCH)) {
         return watch_check(cli);
     }
+    if (cli_option_is_of(cli_option_at(CLI_OPTION_RATE), cli->command)) {
+        return bench_options_check(cli);
+    }
     return cli->command == cli_command_at(CLI_LIST) ? list_check(cli) : NULL;
 }
 
@@ -176,7 +179,7 @@ static enum status words_check(const struct cli *cli)
     const struct cli_command *command = cli->command;
     const char *word = NULL;
     const char *wrong = NULL;
-    char need[NEED_BYTES_MAX];
+    char need[CLI_NEED_BYTES_MAX];
     if (cli_has(cli, CLI_OPTION_HELP_FLAG)) {
         return STATUS_OK;
     }

@@ -40,6 +40,11 @@ struct cli {
 /* OK; else it was told on stderr, and the exit code is CLI_EXIT_USAGE. Reorders the words. */
 MUST_USE enum status cli_arguments(struct cli *cli, int count, char **words);
 
+#define CLI_NEED_BYTES_MAX 256
+/* As if the option had been given. NULL, or what is needed instead, perhaps in need. */
+const char *cli_option_set(struct cli *cli, enum cli_option_id index, const char *value,
+                           char need[CLI_NEED_BYTES_MAX]);
+
 static inline bool cli_has(const struct cli *cli, enum cli_option_id option)
 {
     return cli->texts[option] != NULL;

@@ -40,7 +40,10 @@ static const char *const examples[CLI_COMMAND_TOTAL] = {
     [CLI_RULES_REDRIVE] = "  freshet rules redrive mail\n",
     [CLI_BENCH_GET] = "  freshet bench get --connections 50 --pipeline 16\n",
     [CLI_BENCH_PUT] = "  freshet bench put --connections 50 --seconds 10\n",
-    [CLI_BENCH_MIXED] = "  freshet bench mixed --records 100000 --json\n",
+    [CLI_BENCH_MIXED] = "  freshet bench mixed --records 100000 --distribution zipfian\n"
+                        "  freshet bench mixed --rate 5000 --connections 50\n",
+    [CLI_BENCH_RUN] = "  freshet bench run bench/load/scenarios/ycsb-a.yaml\n"
+                      "  freshet bench run --mix get=50,rmw=50 --rate 5000 --json >now.json\n",
     [CLI_COMPLETION] = "  echo 'source <(freshet completion bash)' >>~/.bashrc\n"
                        "  echo 'source <(freshet completion zsh)' >>~/.zshrc\n",
 };

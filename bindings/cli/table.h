@@ -27,7 +27,7 @@
     X("Changes", "watch", "print changes as they happen")                                          \
     X("Changes", "consumers", "named positions in the changes: list, get, put, delete")            \
     X("Changes", "rules", "calls on changes: list, get, put, delete, dead-letters, redrive")       \
-    X("Tools", "bench", "measure a server: get, put, mixed; or the matcher: filter")               \
+    X("Tools", "bench", "measure a server: get, put, mixed, run; or the matcher: filter")          \
     X("Tools", "completion", "print a shell's completion script: bash, zsh")                       \
     X("Tools", "version", "print the version")                                                     \
     X("Tools", "help", "print this text")
@@ -86,6 +86,10 @@
       "Measures writes of random records.\n" CLI_BENCH_HOW)                                        \
     X(BENCH_MIXED, "bench", "mixed", "", 0, 0, cli_bench,                                          \
       "Measures reads of random records with one write in ten.\n" CLI_BENCH_HOW)                   \
+    X(BENCH_RUN, "bench", "run", "[FILE]", 0, 1, cli_bench,                                        \
+      "Measures a scenario: a file as in bench/load/scenarios, and options over it.\n"             \
+      "The closed loop finds the capacity, open loops load shares of it "                          \
+      "(load_percent).\n" CLI_BENCH_HOW)                                                           \
     X(BENCH_FILTER, "bench", "filter", "", 0, 0, NULL,                                             \
       "Measures how fast patterns are matched, without a server.\n")                               \
     X(COMPLETION, "completion", "", "bash | zsh", 1, 1, cli_completion,                            \
@@ -95,8 +99,12 @@
 
 #define CLI_RULES_HTTP "Rules have no message in the wire protocol: this command speaks HTTP.\n"
 #define CLI_BENCH_HOW                                                                              \
-    "Each connection keeps so many requests in flight and sends the next when one\n"               \
-    "is answered. The records are written first, and deleted in the end.\n"
+    "Closed loop: each connection keeps so many requests in flight and sends the next\n"           \
+    "when one is answered. Open loop, --rate: requests are due at fixed times, and a\n"            \
+    "latency counts from then. The records are written first, and deleted in the end.\n"           \
+    "\n"                                                                                           \
+    "These are the client's figures alone. For CPU and memory of the server, and other\n"          \
+    "servers beside it, ./dev bench of the source tree; --json is for its report.\n"
 
 #define CLI_MANY SIZE_MAX
 
@@ -109,7 +117,8 @@ enum cli_command_id {
 
 #define CLI_BIT(id) (UINT64_C(1) << CLI_##id)
 
-#define CLI_OF_BENCH (CLI_BIT(BENCH_GET) | CLI_BIT(BENCH_PUT) | CLI_BIT(BENCH_MIXED))
+#define CLI_OF_BENCH                                                                               \
+    (CLI_BIT(BENCH_GET) | CLI_BIT(BENCH_PUT) | CLI_BIT(BENCH_MIXED) | CLI_BIT(BENCH_RUN))
 #define CLI_OF_RECORDS                                                                             \
     (CLI_BIT(GET) | CLI_BIT(PUT) | CLI_BIT(CREATE) | CLI_BIT(PATCH) | CLI_BIT(DELETE) |            \
      CLI_BIT(LIST))
@@ -177,8 +186,15 @@ enum cli_option_kind {
       "how long to measure; default 5")                                                            \
     X(RECORDS, "records", "N", CLI_COUNT, CLI_OF_BENCH, "", 1, 100000000,                          \
       "how many, called bench-0 and so on; default 1000")                                          \
-    X(VALUE_BYTES, "value-bytes", "N", CLI_COUNT, CLI_OF_BENCH, "", 0, 1000000,                    \
-      "size of the text in each record; default 300")                                              \
+    X(VALUE_BYTES, "value-bytes", "N", CLI_COUNT, CLI_OF_BENCH, "", 64, 1000000,                   \
+      "size of each record as JSON; default 300")                                                  \
+    X(MIX, "mix", "KIND=N", CLI_TEXT, CLI_BIT(BENCH_RUN), "", 0, 0,                                \
+      "get=95,put=5 of get, put, delete, rmw, insert; default get=1")                              \
+    X(DISTRIBUTION, "distribution", "NAME", CLI_TEXT, CLI_OF_BENCH,                                \
+      "uniform zipfian scrambled latest sequential", 0, 0,                                         \
+      "which records; default uniform; zipfian:0.9 takes a theta")                                 \
+    X(RATE, "rate", "N", CLI_COUNT, CLI_OF_BENCH, "", 1, 10000000,                                 \
+      "open loop: so many requests a second in all")                                               \
     X(HTTP, "http", "URL", CLI_TEXT, CLI_OF_RULES, "", 0, 0,                                       \
       "default http://127.0.0.1:8080, or FRESHET_HTTP_URL")                                        \
     X(SERVER, "server", "URL", CLI_TEXT, CLI_OF_WIRE, "", 0, 0,                                    \

@@ -100,13 +100,14 @@ class Wire:
             return Request("HELLO", "", b"", tag), rest
         at = unpack(body, 1)[1]
         key, at = unpack(body, at)
-        return Request(cls.METHODS[opcode], key, body[at:], tag), rest
+        value = body[at : unpack(body, at)[1]] if cls.METHODS[opcode] == "PUT" else b""
+        return Request(cls.METHODS[opcode], key, value, tag), rest
 
     @classmethod
     def answer(cls, request, status, body=b"", length=None):
         opcode, number = request.tag
         if opcode == HELLO:
-            body = encode("Welcome", version=1, frame_bytes_max=8 << 20, requests_max=1024)
+            body = encode("Welcome", version=1, features=["json"], frame_bytes_max=8 << 20, requests_max=1024)
         elif opcode == 1:
             body = b"\x94" + pack(0) + pack(1) + pack(1) + cls.record(request.key, body if status == 200 else b"")
         else:

@@ -4,9 +4,7 @@ import http.server
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -16,140 +14,11 @@ import time
 import unittest
 
 import support
+from cli import TIMEOUT_S, CliTest, Watch, environment, run, run_on_terminal
 from receiver import Receiver
 
-TIMEOUT_S = 60
 MAN_PAGE = support.ROOT / "bindings" / "cli" / "man" / "freshet.1"
 ANSI = re.compile(r"\x1b\[[0-9;]*[mK]")
-
-
-class Run:
-    def __init__(self, status, out, err):
-        self.status = status
-        self.out = out
-        self.err = err
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-    @property
-    def lines(self):
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    def __repr__(self):
-        return f"Run({self.status}, {self.out[:400]!r}, {self.err[:400]!r})"
-
-
-def environment(server=None, **more):
-    result = {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}
-    if server is not None:
-        result["FRESHET_URL"] = f"freshet://{server.ready['wire']}"
-        result["FRESHET_HTTP_URL"] = f"http://{server.ready['http']}"
-    return {**result, "LC_ALL": "C.UTF-8", "TERM": "xterm", **more}
-
-
-def run(*words, server=None, stdin="", variables=None):
-    ended = subprocess.run(
-        [support.BINARY, *words],
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
-        capture_output=True,
-        env=environment(server, **(variables or {})),
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    return Run(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
-
-
-def run_on_terminal(*words, server, stdin=None, stdout_too=True):
-    """The same with stderr, and stdout unless told not to, on a pseudo-terminal: (status, what the terminal got)."""
-    ours, theirs = pty.openpty()
-    with open(stdin or os.devnull, "rb") as source:
-        process = subprocess.Popen(
-            [support.BINARY, *words],
-            stdin=source,
-            stdout=theirs if stdout_too else subprocess.DEVNULL,
-            stderr=theirs,
-            env=environment(server),
-        )
-    os.close(theirs)
-    received = b""
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        if not select.select([ours], [], [], 1)[0]:
-            continue
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # the other side is closed
-            break
-        if piece == b"":
-            break
-        received += piece
-    os.close(ours)
-    return process.wait(TIMEOUT_S), received.decode()
-
-
-class Watch:
-    """`freshet watch` in the background: its lines as they come."""
-
-    def __init__(self, server, *words):
-        self.folder = tempfile.TemporaryDirectory()
-        self.out = pathlib.Path(self.folder.name, "out")
-        self.err = pathlib.Path(self.folder.name, "err")
-        with open(self.out, "wb") as out, open(self.err, "wb") as err:
-            self.process = subprocess.Popen(
-                [support.BINARY, "watch", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment(server),
-            )
-
-    @property
-    def lines(self):
-        return self.out.read_text("utf-8").splitlines()
-
-    @property
-    def changes(self):
-        return [json.loads(line) for line in self.lines]
-
-    def wait(self, count):
-        """The first lines, when there are so many."""
-
-        def attempt():
-            if self.process.poll() is not None and len(self.lines) < count:
-                raise AssertionError(f"watch ended with {self.process.returncode}: {self.err.read_text('utf-8')}")
-            return len(self.lines) >= count and self.lines
-
-        return support.eventually(attempt, TIMEOUT_S)
-
-    def stop(self, signal_number=signal.SIGINT):
-        self.process.send_signal(signal_number)
-        return self.end()
-
-    def end(self):
-        status = self.process.wait(TIMEOUT_S)
-        return Run(status, self.out.read_text("utf-8"), self.err.read_text("utf-8"))
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.folder.cleanup()
-
-
-class CliTest(support.ServerTest):
-    arguments = ("--threads", "1", "--durability", "none")
-
-    def cli(self, *words, stdin="", status=0, variables=None):
-        result = run(*words, server=self.server, stdin=stdin, variables=variables)
-        self.assertEqual(result.status, status, result)
-        return result
-
-    def watch(self, *words):
-        watch = Watch(self.server, *words)
-        self.addCleanup(watch.close)
-        return watch
 
 
 class TestRecords(CliTest):
@@ -552,56 +421,6 @@ class TestRules(CliTest):
         self.assertIn("freshet: rules put: bad: ", self.cli("rules", "put", "bad", "{", status=1).err)
 
 
-class TestBench(CliTest):
-    def test_each_load_prints_a_line_of_json(self):
-        for load in ("get", "put", "mixed"):
-            result = self.cli(
-                "bench", load, "--seconds", "1", "--connections", "4", "--pipeline", "4", "--records", "50", "--json"
-            ).json
-            self.assertEqual((result["bench"], result["connections"], result["pipeline"]), (load, 4, 4))
-            self.assertGreater(result["operations"], 100)
-            self.assertLessEqual(result["p50_us"], result["p99_us"])
-            self.assertLessEqual(result["p99_us"], result["max_us"])
-            self.assertAlmostEqual(result["rate"], result["operations"] / result["seconds"], delta=result["rate"] / 50)
-        self.assertEqual(self.cli("list", "pets").out, "", "its records are gone")
-
-    def test_the_figures_stand_in_columns(self):
-        out = self.cli("bench", "get", "--seconds", "1", "--connections", "1", "--records", "1", "--value-bytes", "0").out
-        for name in ("rate", "p50", "p99", "p99.9", "max"):
-            self.assertRegex(out, rf"(?m)^  {re.escape(name)} +[0-9,]+ ")
-
-    def test_a_collection_that_is_not_there(self):
-        self.assertIn("nowhere", self.cli("bench", "put", "--collection", "nowhere", "--seconds", "1", status=1).err)
-
-    def test_ctrl_c_ends_it_early_and_leaves_nothing_behind(self):
-        process = subprocess.Popen(
-            [support.BINARY, "bench", "mixed", "--seconds", "600", "--json"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env=environment(self.server),
-        )
-        # Changed again after they were all made: it measures.
-        support.eventually(self.is_measuring, TIMEOUT_S)
-        process.send_signal(signal.SIGINT)
-        out = process.communicate(timeout=TIMEOUT_S)[0]
-        self.assertEqual(process.returncode, 0)
-        self.assertLess(json.loads(out)["seconds"], 600)
-        self.assertEqual(self.cli("list", "pets").out, "")
-
-    def is_measuring(self):
-        return any(record["n"] > 1000 for record in self.cli("list", "pets").lines)
-
-    def test_the_matcher_is_measured_as_before(self):
-        with tempfile.TemporaryDirectory() as folder:
-            rules = pathlib.Path(folder, "rules")
-            events = pathlib.Path(folder, "events")
-            rules.write_text('{"collection":["pets"]}\n')
-            events.write_text('{"collection":"pets"}\n')
-            result = run("bench", "filter", "--rules", str(rules), "--events", str(events), "--seconds", "0")
-        self.assertEqual(result.status, 0, result)
-        self.assertEqual(result.json["matches"], 1)
-
-
 class TestTerminal(CliTest):
     def test_a_record_is_indented_and_coloured(self):
         self.cli("put", "pets", "pretty", '{"a":{"b":[1,"two",null],"e":{},"f":[]},"esc":"q\\"{[,:"}')
@@ -729,6 +548,14 @@ class TestUsage(unittest.TestCase):
             (("rules", "get"), "NAME"),
             (("bench", "--frsh"), "'--frsh'"),
             (("bench", "get", "--connections", "1001"), "a number from 1 to 1000"),
+            (("bench", "get", "--mix", "get=1"), "--mix: there is no such option"),
+            (("bench", "run", "--mix", "get=0"), "--mix: shares such as get=50,put=50"),
+            (("bench", "run", "--mix", "get=1,list=1"), "--mix: shares such as get=50,put=50"),
+            (("bench", "run", "--mix", "get=1,"), "--mix: shares such as get=50,put=50"),
+            (("bench", "put", "--distribution", "zipfian:1"), "zipfian[:THETA]"),
+            (("bench", "put", "--distribution", "uniform:0.5"), "zipfian[:THETA]"),
+            (("bench", "put", "--distribution", "zipf"), "zipfian[:THETA]"),
+            (("bench", "run", "a.yaml", "b.yaml"), "b.yaml: that is one word too many"),
             (("completion", "fish"), "bash and zsh"),
         ):
             self.assertIn(says, self.refused(*words), words)
@@ -763,7 +590,7 @@ class TestTable(unittest.TestCase):
         cls.table = table()
 
     def test_help_is_aligned_and_fits_a_terminal(self):
-        self.assertEqual(len(self.table), 21, self.table.keys())
+        self.assertEqual(len(self.table), 22, self.table.keys())
         for command, options in self.table.items():
             text = run(*command.split(), "--help").out
             self.assertIn("Examples\n", text)
@@ -823,6 +650,7 @@ class TestTable(unittest.TestCase):
                 self.assertEqual(self.complete(*words, "--"), [f"--{name}" for name in options], command)
         self.assertEqual(self.complete("consumers", ""), ["list", "get", "put", "delete"])
         self.assertEqual(self.complete("bench", "f"), ["filter"])
+        self.assertIn("scrambled", self.complete("bench", "run", "--distribution", ""))
         self.assertEqual(self.complete("bench", "filter", "--r"), ["--rules"])
         self.assertIn("--durability", self.complete("serve", "--du"))
 
@@ -838,6 +666,7 @@ class TestTable(unittest.TestCase):
             path.write_text("{}")
             self.assertEqual(self.complete("put", "pets", "1", "@", f"{folder}/la"), [str(path)])
             self.assertEqual(self.complete("put", "pets", "1", f"@{folder}/la"), [f"@{path}"])
+            self.assertEqual(self.complete("bench", "run", f"{folder}/la"), [str(path)])
 
 
 if __name__ == "__main__":

@@ -97,8 +97,12 @@ _freshet() {
         fi
         ;;
     *)
-        if ! _freshet_value "$before" "$current" && [[ $current == -* ]]; then
+        if _freshet_value "$before" "$current"; then
+            return
+        elif [[ $current == -* ]]; then
             _freshet_offer -W "$(_freshet_options_of "$command" "")" -- "$current"
+        elif [ "$command" = bench/run ]; then
+            _freshet_offer -f -- "$current"
         fi
         ;;
     esac

@@ -1,0 +1,58 @@
+/*
+ * bench_keys.h: which record the next request of `freshet bench` is about.
+ *
+ * uniform, sequential, zipfian (record 0 the most popular), scrambled (the same popularity,
+ * scattered over all records), latest (zipfian from the newest record backwards).
+ *
+ * Owner:     one bench.
+ * Memory:    fixed, however many records there are.
+ * Invariant: a number is under the count of records that are there: what is being inserted is
+ *            chosen when it, and all before it, has been answered.
+ * Tests:     tests/unit/bindings/cli/test_bench_keys.c, tests/integration/test_cli_bench.py
+ */
+#ifndef FRESHET_BINDINGS_CLI_BENCH_KEYS_H
+#define FRESHET_BINDINGS_CLI_BENCH_KEYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BENCH_THETA_DEFAULT 0.99
+/* Inserts since the oldest that has no answer. */
+#define BENCH_INSERTS_MAX (1u << 16)
+
+#define BENCH_DISTRIBUTIONS(X)                                                                     \
+    X(UNIFORM, "uniform")                                                                          \
+    X(ZIPFIAN, "zipfian")                                                                          \
+    X(SCRAMBLED, "scrambled")                                                                      \
+    X(LATEST, "latest")                                                                            \
+    X(SEQUENTIAL, "sequential")
+
+enum bench_distribution {
+#define BENCH_DISTRIBUTION_ID(id, name) BENCH_##id,
+    BENCH_DISTRIBUTIONS(BENCH_DISTRIBUTION_ID)
+#undef BENCH_DISTRIBUTION_ID
+};
+
+struct bench_keys {
+    enum bench_distribution distribution;
+    double theta;     /* of zipfian: above 0, under 1 */
+    uint64_t records; /* that are there */
+    uint64_t next;    /* the number that the next insert gets */
+    uint64_t random;
+    uint64_t sequential;
+    double low, high; /* zipfian: what a number is drawn between */
+    uint64_t high_of; /* and for how many records */
+    bool answered[BENCH_INSERTS_MAX];
+};
+
+void bench_keys_init(struct bench_keys *keys, enum bench_distribution distribution, double theta,
+                     uint64_t records, uint64_t seed);
+
+uint64_t bench_keys_random(struct bench_keys *keys);
+uint64_t bench_keys_next(struct bench_keys *keys);
+
+/* The number of a new record; false: too many wait behind one that has no answer. */
+bool bench_keys_insert(struct bench_keys *keys, uint64_t *number_out);
+void bench_keys_inserted(struct bench_keys *keys, uint64_t number);
+
+#endif
