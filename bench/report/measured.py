@@ -144,14 +144,19 @@ class Group:
         summary = self.summary(metric)
         return summary.median if summary else None
 
-    def ratio(self, other: "Group", metric: str) -> float | None:
-        """Of two that alternated, the median of neighbours' ratios: a machine that slows down slows both of a pair."""
+    def ratios(self, other: "Group", metric: str) -> list[float]:
+        """Of two that alternated, the ratios of neighbours: a machine that slows down slows both of a pair. Of others the
+        one ratio of their medians; none where there is nothing to divide."""
         ours, theirs = self.values(metric), other.values(metric)
         if not ours or not theirs or 0 in theirs:
-            return None
+            return []
         if len(ours) == len(theirs):
-            return statistics.median(one / two for one, two in zip(ours, theirs, strict=True))
-        return statistics.median(ours) / statistics.median(theirs)
+            return [one / two for one, two in zip(ours, theirs, strict=True)]
+        return [statistics.median(ours) / statistics.median(theirs)]
+
+    def ratio(self, other: "Group", metric: str) -> float | None:
+        ratios = self.ratios(other, metric)
+        return statistics.median(ratios) if ratios else None
 
 
 def kind(label: str) -> str:

@@ -1,6 +1,7 @@
 """The report as one HTML page: no script, nothing that is fetched, readable in light and dark and on a phone."""
 
 import base64
+import datetime
 import html
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +21,13 @@ body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,
 main{max-width:1120px;margin:0 auto;padding:40px 24px 80px}
 h1{font-size:30px;line-height:1.2;margin:0 0 6px;letter-spacing:-.01em}
 h2{font-size:21px;margin:56px 0 6px;padding-top:20px;border-top:1px solid var(--line);letter-spacing:-.005em}
-h3{font-size:16px;margin:26px 0 4px}
+h3{font-size:16px;margin:26px 0 4px}h3 .quiet{font-weight:400;font-size:13px}
 p{margin:6px 0 14px;max-width:72ch}
 a{color:var(--ours-0);text-decoration:none}a:hover{text-decoration:underline}
 .quiet,.note{color:var(--quiet)}.quiet{font-size:14.5px}.note{font-size:12px;display:block}
 .failure{border-left:4px solid var(--fail);padding:8px 14px;margin:14px 0}
 nav{margin:18px 0 0;font-size:14.5px;line-height:1.9}nav a{margin-right:16px;white-space:nowrap}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:14px 0;font-size:14.5px}
+dl{display:grid;align-content:start;grid-template-columns:max-content 1fr;gap:2px 18px;margin:14px 0;font-size:14.5px}
 dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
 .where{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:0 40px}
 .scroll{overflow-x:auto;margin:14px 0 22px}
@@ -84,8 +85,13 @@ def _pairs(pairs: list[tuple[str, str]]) -> str:
 
 
 def _when(record: dict[str, Any]) -> str:
-    return " to ".join(str(record[name]).replace("T", " ").replace("+00:00", " UTC") for name in ("started_at", "ended_at")
-                       if record.get(name))  # fmt: skip
+    try:
+        start, end = (datetime.datetime.fromisoformat(record[name]) for name in ("started_at", "ended_at"))
+    except (KeyError, TypeError, ValueError):
+        return str(record.get("started_at", ""))
+    seconds = (end - start).total_seconds()
+    took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return f"{start:%Y-%m-%d %H:%M} {start.tzname() or ''}, {took}"
 
 
 def _where(measured: Measured) -> str:

@@ -180,7 +180,7 @@ def _name_lines(axes: Axes, figure: Curves, colour_of: dict[str, str], height: f
         colour = _colour(colour_of[line.server])
         away = abs(place - y) > FONT / 3 or edge - x > FONT
         thread = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "alpha": 0.6, "shrinkA": 2, "shrinkB": 4,
-                  "relpos": (0, 0.5)}  # fmt: skip
+                  "relpos": (0, 0.5), "linestyle": ":"}  # fmt: skip
         axes.annotate(line.label, (x, y), (edge + 14, place), xycoords="figure pixels",
                       textcoords="figure pixels", color=colour, va="center", annotation_clip=False,
                       fontweight="bold" if is_ours(line.server) else "normal", arrowprops=thread if away else None)
