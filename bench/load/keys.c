@@ -8,7 +8,10 @@
  * correction. */
 #define ZETA_TERMS_EXACT 100000
 
-static uint64_t mix(uint64_t value)
+const char *const distribution_names[DISTRIBUTION_COUNT] = {"uniform", "zipfian", "scrambled",
+                                                            "sequential", "latest"};
+
+uint64_t keys_mix(uint64_t value)
 {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
@@ -19,10 +22,10 @@ static uint64_t mix(uint64_t value)
 uint64_t keys_random(struct keys *keys)
 {
     keys->random_state += 0x9e3779b97f4a7c15u;
-    return mix(keys->random_state);
+    return keys_mix(keys->random_state);
 }
 
-static double random_unit(struct keys *keys)
+double keys_random_unit(struct keys *keys)
 {
     return (double)(keys_random(keys) >> 11) * 0x1.0p-53;
 }
@@ -49,9 +52,13 @@ void keys_init(struct keys *keys, const struct keys_options *options)
 {
     ASSERT(options->count > 0);
     ASSERT(options->theta > 0 && options->theta < 1);
-    *keys = (struct keys){.options = *options, .random_state = mix(options->seed)};
-    if (options->distribution != DISTRIBUTION_ZIPFIAN &&
-        options->distribution != DISTRIBUTION_SCRAMBLED) {
+    *keys = (struct keys){
+        .options = *options,
+        .random_state = keys_mix(options->seed),
+        .end = options->from + options->count,
+    };
+    if (options->distribution == DISTRIBUTION_UNIFORM ||
+        options->distribution == DISTRIBUTION_SEQUENTIAL) {
         return;
     }
     double theta = options->theta;
@@ -65,7 +72,7 @@ void keys_init(struct keys *keys, const struct keys_options *options)
 /* Gray et al., "Quickly generating billion-record synthetic databases". */
 static uint64_t zipfian_rank(struct keys *keys)
 {
-    double u = random_unit(keys);
+    double u = keys_random_unit(keys);
     double uz = u * keys->zeta;
     if (uz < 1) {
         return 0;
@@ -84,6 +91,12 @@ static uint64_t below(uint64_t random, uint64_t count)
     return (uint64_t)(((unsigned __int128)random * count) >> 64);
 }
 
+void keys_grow(struct keys *keys, uint64_t end)
+{
+    ASSERT(end >= keys->end);
+    keys->end = end;
+}
+
 uint64_t keys_next(struct keys *keys)
 {
     uint64_t count = keys->options.count;
@@ -96,12 +109,16 @@ uint64_t keys_next(struct keys *keys)
         offset = zipfian_rank(keys);
         break;
     case DISTRIBUTION_SCRAMBLED:
-        offset = below(mix(zipfian_rank(keys) + 0x9e3779b97f4a7c15u), count);
+        offset = below(keys_mix(zipfian_rank(keys) + 0x9e3779b97f4a7c15u), count);
         break;
     case DISTRIBUTION_SEQUENTIAL:
         offset = keys->next_sequential;
         keys->next_sequential = offset + 1 == count ? 0 : offset + 1;
         break;
+    case DISTRIBUTION_LATEST:
+        return keys->end - 1 - zipfian_rank(keys);
+    case DISTRIBUTION_COUNT:
+        UNREACHABLE();
     }
     ASSERT(offset < count);
     return keys->options.from + offset;

@@ -1,12 +1,15 @@
 /*
  * keys.h: which record the next operation is about: uniform, zipfian (as in YCSB; rank 0 the most
  * popular), scrambled (zipfian ranks scattered over the range by a hash, so that neighbours are not
- * all popular) or sequential.
+ * all popular), sequential or latest (YCSB's: the newest key is the most popular, the distance from
+ * it zipfian).
  *
  * Owner:     one thread; each has its own generator, seeded from the run's seed and its index.
  * Memory:    fixed; set-up is O(1) whatever the range (the zeta sum is an integral beyond its first
  *            terms).
- * Invariant: keys_next returns from <= key < from + count.
+ * Invariant: keys_next returns from <= key < from + count; latest one of the last count keys under
+ *            the end that it was told.
+ * Tests:     tests/unit/bench/load/test_keys.c
  */
 #ifndef FRESHET_BENCH_LOAD_KEYS_H
 #define FRESHET_BENCH_LOAD_KEYS_H
@@ -20,6 +23,8 @@ enum distribution {
     DISTRIBUTION_ZIPFIAN,
     DISTRIBUTION_SCRAMBLED,
     DISTRIBUTION_SEQUENTIAL,
+    DISTRIBUTION_LATEST,
+    DISTRIBUTION_COUNT,
 };
 
 struct keys_options {
@@ -34,16 +39,26 @@ struct keys {
     struct keys_options options;
     uint64_t random_state;
     uint64_t next_sequential;
+    uint64_t end; /* latest: behind the newest key */
     double zeta;
     double alpha;
     double eta;
     double second; /* zeta of the first two terms */
 };
 
+extern const char *const distribution_names[DISTRIBUTION_COUNT];
+
 void keys_init(struct keys *keys, const struct keys_options *options);
 uint64_t keys_next(struct keys *keys);
+/* Of latest: keys were added; end is at least what it was. */
+void keys_grow(struct keys *keys, uint64_t end);
 
 /* 64 random bits from the same generator. */
 uint64_t keys_random(struct keys *keys);
+/* The same generator: a number of 0 <= number < 1. */
+double keys_random_unit(struct keys *keys);
+
+/* A number that looks random, the same for the same value; no two values share one. */
+uint64_t keys_mix(uint64_t value);
 
 #endif

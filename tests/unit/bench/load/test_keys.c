@@ -24,7 +24,7 @@ static struct keys make(enum distribution distribution, uint64_t from, uint64_t 
 Test(keys, every_distribution_stays_in_its_range)
 {
     static const uint64_t counts[] = {1, 2, 3, 1000, 1ull << 40};
-    for (int distribution = 0; distribution <= DISTRIBUTION_SEQUENTIAL; distribution++) {
+    for (int distribution = 0; distribution < DISTRIBUTION_COUNT; distribution++) {
         for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
             struct keys keys = make((enum distribution)distribution, 100, counts[i]);
             for (int draw = 0; draw < 10000; draw++) {
@@ -107,4 +107,36 @@ Test(keys, scrambled_is_as_skewed_but_spread)
     }
     cr_assert_geq(counts[most] / (double)DRAWS, first_share(1000) * 0.95, "seed %d", SEED);
     cr_assert_gt(most, 1, "the most popular key is not the first one");
+}
+
+Test(keys, latest_follows_the_newest_key_and_stays_in_its_range)
+{
+    static const uint64_t counts[] = {1, 2, 1000};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        struct keys keys = make(DISTRIBUTION_LATEST, 100, counts[i]);
+        for (uint64_t added = 0; added < 5000; added++) {
+            uint64_t end = 100 + counts[i] + added;
+            keys_grow(&keys, end);
+            uint64_t key = keys_next(&keys);
+            cr_assert(key < end && key >= end - counts[i], "seed %d", SEED);
+        }
+    }
+}
+
+Test(keys, latest_gives_the_newest_keys_their_share)
+{
+    struct keys keys = make(DISTRIBUTION_LATEST, 0, 1000);
+    keys_grow(&keys, 5000);
+    uint32_t newest = 0;
+    uint32_t second = 0;
+    uint32_t tenth = 0;
+    for (int draw = 0; draw < DRAWS; draw++) {
+        uint64_t key = keys_next(&keys);
+        newest += key == 4999;
+        second += key == 4998;
+        tenth += key == 4990;
+    }
+    double share = first_share(1000);
+    cr_assert_float_eq(newest / (double)DRAWS, share, share * 0.05, "seed %d", SEED);
+    cr_assert(newest > second && second > tenth && tenth > 0, "seed %d", SEED);
 }
