@@ -1,13 +1,17 @@
 #include "bench/load/body.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "bench/load/keys.h"
 #include "bench/load/options.h"
 #include "protocol/base/assert.h"
 
-#define SERIAL_DIGITS 16
+#define SERIAL_DIGITS BODY_SERIAL_DIGITS
 #define SHELF_DIGITS  2
+#define POOL_BYTES    (1u << 16)
+#define POOL_SEED     1
 
 /* The places that change are found by these offsets; the texts around them are fixed. */
 static const char json_title[] = "{\"title\":\"Lamp ";
@@ -118,14 +122,31 @@ static void patch_price(const struct body *body, uint64_t random, uint8_t *at)
     writer_u64(&out, bits);
 }
 
-void body_patch(const struct body *body, uint64_t serial, uint64_t random, uint64_t shelf,
-                const uint8_t *filler, uint8_t *at)
+uint8_t *body_pool_create(const struct body *body)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz      ";
+    size_t bytes = POOL_BYTES + body->filler_size;
+    uint8_t *pool = (uint8_t *)malloc(bytes);
+    struct keys random;
+    const struct keys_options options = {.theta = 0.5, .count = 1, .seed = POOL_SEED};
+    keys_init(&random, &options);
+    for (size_t i = 0; pool != NULL && i < bytes; i++) {
+        pool[i] = (uint8_t)letters[keys_random(&random) % (sizeof(letters) - 1)];
+    }
+    return pool;
+}
+
+void body_patch(const struct body *body, const uint8_t *pool, uint64_t serial, uint64_t key,
+                uint8_t *at)
 {
     static const char hex[] = "0123456789abcdef";
+    uint64_t random = keys_mix(keys_mix(serial) ^ key);
     for (uint32_t i = 0; i < SERIAL_DIGITS; i++) {
         at[body->serial_offset + i] = (uint8_t)hex[serial >> (60 - 4 * i) & 15];
     }
     patch_price(body, random, at + body->price_offset);
-    patch_decimal(at + body->shelf_offset, SHELF_DIGITS, shelf & 31);
-    memcpy(at + body->filler_offset, filler, body->filler_size);
+    /* A product stays in its category when its price changes, so writes of a key move no index
+     * row. */
+    patch_decimal(at + body->shelf_offset, SHELF_DIGITS, key & 31);
+    memcpy(at + body->filler_offset, pool + (random >> 32) % POOL_BYTES, body->filler_size);
 }

@@ -1,6 +1,6 @@
 /*
- * bench_load: a load generator for HTTP/1.1, Freshet's binary protocol and RESP, which also tells
- * what the server used.
+ * bench_load: a load generator for HTTP/1.1, Freshet's binary protocol, RESP and memcached's text
+ * protocol, which also tells what the server used.
  *
  * main samples the server's usage at both ends of the measured time, together with the number of
  * answers at that moment, so that CPU and answers are of the same interval.
@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/load/connect.h"
 #include "bench/load/modes.h"
 #include "bench/load/options.h"
 #include "bench/load/process.h"
@@ -22,14 +23,16 @@
 #define POLL_MS            20
 #define PROGRESS_EVERY     25 /* polls */
 #define SERIALS_PER_THREAD (1ull << 56)
+#define BUSY_SHARE_MAX     0.95
+#define UNSENT_SHARE_MAX   0.01
 
 struct run {
     const struct load_options *options;
     struct report *report;
+    struct inserts inserts;
     struct worker *workers[LOAD_THREADS_MAX];
     pthread_t threads[LOAD_THREADS_MAX];
     uint32_t started_count;
-    uint64_t start_ns;
 };
 
 /* Bodies carry serial numbers; beginning at the time they never repeat those of an earlier run. */
@@ -72,6 +75,15 @@ static bool all_finished(const struct run *run)
     return true;
 }
 
+static void await_connected(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->started_count; i++) {
+        while (!worker_is_connected(run->workers[i])) {
+            sleep_ms(1);
+        }
+    }
+}
+
 static void set_phase(struct run *run, enum phase phase)
 {
     for (uint32_t i = 0; i < run->started_count; i++) {
@@ -108,13 +120,17 @@ static enum status measure(struct run *run)
 {
     const struct load_options *options = run->options;
     struct report *report = run->report;
-    wait_until(run, clock_now_ns() + (uint64_t)(options->warmup_seconds * 1e9));
+    await_connected(run);
+    if (!options->fill) {
+        set_phase(run, PHASE_WARMUP);
+        wait_until(run, clock_now_ns() + (uint64_t)(options->warmup_seconds * 1e9));
+    }
     if (options->pid != 0 && process_read(options->pid, &report->before) != STATUS_OK) {
         fprintf(stderr, "bench_load: no process %d\n", (int)options->pid);
         return STATUS_NOT_FOUND;
     }
     uint64_t cpu_ns = client_cpu_ns();
-    uint64_t start_ns = options->fill ? run->start_ns : clock_now_ns();
+    uint64_t start_ns = clock_now_ns();
     set_phase(run, PHASE_MEASURE);
     wait_until(run, options->fill ? UINT64_MAX : start_ns + (uint64_t)(options->seconds * 1e9));
     uint64_t elapsed_ns = clock_now_ns() - start_ns;
@@ -135,13 +151,12 @@ static enum status start(struct run *run)
 {
     uint64_t serial_from = serial_base();
     for (uint32_t i = 0; i < run->options->thread_count; i++) {
-        enum status status =
-            worker_create(run->options, i, serial_from + i * SERIALS_PER_THREAD, &run->workers[i]);
+        enum status status = worker_create(run->options, i, serial_from + i * SERIALS_PER_THREAD,
+                                           &run->inserts, &run->workers[i]);
         if (status != STATUS_OK) {
             return status;
         }
     }
-    run->start_ns = clock_now_ns();
     for (uint32_t i = 0; i < run->options->thread_count; i++) {
         if (pthread_create(&run->threads[i], NULL, worker_run, run->workers[i]) != 0) {
             return STATUS_NO_MEMORY;
@@ -153,7 +168,11 @@ static enum status start(struct run *run)
 
 static enum status run_load(struct run *run)
 {
-    enum status status = raise_descriptors(run->options->connection_count);
+    const struct load_options *options = run->options;
+    enum status status = connect_raise_descriptors(options->connection_count);
+    if (status == STATUS_OK) {
+        status = inserts_init(&run->inserts, options->keys.from + options->keys.count);
+    }
     if (status == STATUS_OK) {
         status = start(run);
     }
@@ -171,6 +190,8 @@ static enum status run_load(struct run *run)
     for (uint32_t i = 0; i < LOAD_THREADS_MAX; i++) {
         worker_destroy(&run->workers[i]);
     }
+    run->report->keys_end = inserts_taken(&run->inserts);
+    inserts_deinit(&run->inserts);
     return status;
 }
 
@@ -184,6 +205,28 @@ static enum status run_any(const struct load_options *options, struct report *re
     }
     struct run run = {.options = options, .report = report};
     return run_load(&run);
+}
+
+/* Figures of an open loop that does not do what its plan says are figures of something else. */
+static void warn(const struct report *report)
+{
+    if (report->options->rate <= 0) {
+        return;
+    }
+    double share = report_busy_share(report);
+    uint64_t unsent = report->counters.unsent;
+    if (share > BUSY_SHARE_MAX) {
+        fprintf(stderr,
+                "bench_load: %.0f %% of the client's CPU is in use: it is the limit, and the "
+                "latencies are its own; ask for a lower --rate or more --threads\n",
+                share * 100);
+    }
+    if ((double)unsent > UNSENT_SHARE_MAX * (double)(report->latency_ns.count)) {
+        fprintf(stderr,
+                "bench_load: %llu operations were due and not sent when the time was over: this "
+                "--rate is more than the server, or this program, can do\n",
+                (unsigned long long)unsent);
+    }
 }
 
 int main(int argc, char **argv)
@@ -205,6 +248,7 @@ int main(int argc, char **argv)
     report->argc = argc;
     report->argv = argv;
     histogram_reset(&report->latency_ns);
+    histogram_reset(&report->counters.late_ns);
     for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
         histogram_reset(&report->counters.latency_ns[kind]);
     }
@@ -214,9 +258,10 @@ int main(int argc, char **argv)
     }
     if (options.capture_file == NULL) {
         report_print(report, stdout);
+        warn(report);
     }
     const struct counters *counters = &report->counters;
-    bool wrong = counters->errors + counters->timeouts + counters->unexpected > 0;
+    bool wrong = counters->errors + counters->timeouts + counters->unexpected + counters->wrong > 0;
     free(report);
     return status != STATUS_OK || wrong ? 1 : 0;
 }

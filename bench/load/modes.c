@@ -3,43 +3,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/load/connect.h"
 #include "bench/load/process.h"
 #include "bench/load/request.h"
 #include "bench/load/response.h"
 #include "protocol/base/assert.h"
 
-/* From one source address; the kernel has about 28,000 ports for each. */
-#define CONNECTIONS_PER_SOURCE 20000
-#define DESCRIPTORS_SPARE      64
-#define CAPTURE_BYTES_MAX      (8u << 20)
-
-enum status raise_descriptors(uint64_t count)
-{
-    struct rlimit limit;
-    rlim_t wanted = count + DESCRIPTORS_SPARE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return STATUS_IO_ERROR;
-    }
-    if (limit.rlim_cur >= wanted) {
-        return STATUS_OK;
-    }
-    limit.rlim_cur = wanted;
-    if (limit.rlim_max < wanted) {
-        limit.rlim_max = wanted; /* the privileged may raise it */
-    }
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        fprintf(stderr, "bench_load: %llu open files are not allowed (ulimit -n): %s\n",
-                (unsigned long long)wanted, strerror(errno));
-        return STATUS_IO_ERROR;
-    }
-    return STATUS_OK;
-}
+#define CAPTURE_BYTES_MAX (8u << 20)
 
 static bool send_all(int fd, const uint8_t *data, size_t size)
 {
@@ -124,7 +99,7 @@ static enum status capture_rounds(const struct load_options *options, struct req
     size_t size = 0;
     for (uint32_t round = 0; round < options->capture_rounds; round++) {
         uint16_t http_status = 0;
-        uint32_t request_size = requests_write(requests, kind, options->keys.from, round, out);
+        uint32_t request_size = requests_write(requests, kind, options->keys.from, 1, out);
         enum status status = exchange(fd, kind == KIND_HEAD, bytes_of(out, request_size), buffer,
                                       &size, &http_status);
         if (status != STATUS_OK) {
@@ -153,7 +128,7 @@ enum status mode_capture(const struct load_options *options, uint64_t serial_fro
         status = STATUS_NO_MEMORY;
     }
     if (status == STATUS_OK) {
-        status = connect_to(options->host, options->port, NULL, &fd);
+        status = connect_to(options->host, options->port, 0, &fd);
     }
     if (status == STATUS_OK && limit_waiting(fd, options->timeout_ms)) {
         status = capture_rounds(options, &requests, fd, out, buffer);
@@ -172,16 +147,12 @@ static enum status open_idle(const struct load_options *options, struct requests
                              int *fds, uint8_t *out, uint8_t *buffer, struct report *report)
 {
     for (uint32_t i = 0; i < options->idle_count; i++) {
-        char source[32];
-        snprintf(source, sizeof(source), "127.0.0.%u", 1 + i / CONNECTIONS_PER_SOURCE);
-        bool local = strncmp(options->host, "127.", 4) == 0;
-        enum status status =
-            connect_to(options->host, options->port, local ? source : NULL, &fds[i]);
+        enum status status = connect_to(options->host, options->port, i, &fds[i]);
         if (status == STATUS_OK && options->idle_touch) {
             uint16_t http_status = 0;
             size_t size = 0;
             uint32_t request_size =
-                requests_write(requests, first_kind(options), options->keys.from, i, out);
+                requests_write(requests, first_kind(options), options->keys.from, 1, out);
             bool limited = limit_waiting(fds[i], options->timeout_ms);
             status = !limited ? STATUS_IO_ERROR
                               : exchange(fds[i], first_kind(options) == KIND_HEAD,
@@ -233,7 +204,7 @@ static enum status hold(const struct load_options *options, const int *fds, stru
 enum status mode_idle(const struct load_options *options, struct report *report)
 {
     struct requests requests;
-    enum status status = raise_descriptors(options->idle_count);
+    enum status status = connect_raise_descriptors(options->idle_count);
     if (status != STATUS_OK) {
         return status;
     }

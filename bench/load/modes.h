@@ -19,8 +19,4 @@ MUST_USE enum status mode_idle(const struct load_options *options, struct report
 /* Asks for the first key of the range and keeps the raw bytes of the last of several answers. */
 MUST_USE enum status mode_capture(const struct load_options *options, uint64_t serial_from);
 
-/* Lets this process have count descriptors and some; what is not granted has been said on
- * stderr. */
-MUST_USE enum status raise_descriptors(uint64_t count);
-
 #endif

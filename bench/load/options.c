@@ -8,7 +8,10 @@
 
 #include "protocol/base/assert.h"
 
-const char *const kind_names[KIND_COUNT] = {"get", "put", "post", "delete", "head"};
+const char *const kind_names[KIND_COUNT] = {"get",  "put",  "post",   "delete",
+                                            "head", "list", "insert", "rmw"};
+const char *const protocol_names[PROTOCOL_COUNT] = {"http", "wire", "redis", "memcached"};
+const char *const check_names[CHECK_CONTENT + 1] = {"off", "length", "content"};
 
 /* Long options have no letters; the first values are beyond any character. */
 enum choice {
@@ -21,6 +24,9 @@ enum choice {
     CHOICE_SECONDS,
     CHOICE_WARMUP,
     CHOICE_RATE,
+    CHOICE_ARRIVALS,
+    CHOICE_CHECK,
+    CHOICE_LIST_LIMIT,
     CHOICE_METHOD,
     CHOICE_MIX,
     CHOICE_PATH,
@@ -52,6 +58,9 @@ static const struct option option_names[] = {
     {"seconds", required_argument, NULL, CHOICE_SECONDS},
     {"warmup", required_argument, NULL, CHOICE_WARMUP},
     {"rate", required_argument, NULL, CHOICE_RATE},
+    {"arrivals", required_argument, NULL, CHOICE_ARRIVALS},
+    {"check", optional_argument, NULL, CHOICE_CHECK},
+    {"list-limit", required_argument, NULL, CHOICE_LIST_LIMIT},
     {"method", required_argument, NULL, CHOICE_METHOD},
     {"mix", required_argument, NULL, CHOICE_MIX},
     {"path", required_argument, NULL, CHOICE_PATH},
@@ -73,53 +82,6 @@ static const struct option option_names[] = {
     {"help", no_argument, NULL, CHOICE_HELP},
     {NULL, 0, NULL, 0},
 };
-
-void options_usage(FILE *to)
-{
-    static const char text[] =
-        "usage: bench_load --target ADDRESS:PORT [--pid SERVER_PID] [options]\n"
-        "\n"
-        "what is sent\n"
-        "  --protocol P          http (default), wire (Freshet's binary protocol; the collection "
-        "is "
-        "the path's) or\n"
-        "                        redis (GET, SET, DEL of the key)\n"
-        "  --method M            get (default), put, post, delete or head\n"
-        "  --mix get=95,put=5    several, by weight\n"
-        "  --path P              default /products/{key}; {key} becomes the key; post drops it and "
-        "what follows\n"
-        "  --keys N              size of the key range (default 10000)\n"
-        "  --key-from N          its first key (default 0)\n"
-        "  --key-digits N        keys are padded with zeros to so many digits (default 10)\n"
-        "  --distribution D      uniform (default), zipfian[:THETA], scrambled[:THETA], "
-        "sequential\n"
-        "  --value-bytes N       size of a JSON body (default 300, at least 128); no two are "
-        "equal\n"
-        "  --header 'K: V'       added to each request; may be repeated\n"
-        "  --seed N              default 1; the same seed asks for the same keys\n"
-        "how\n"
-        "  --connections N       default 50\n"
-        "  --pipeline N          requests in flight on each (default 1)\n"
-        "  --threads N           default 1\n"
-        "  --rate N              open loop: N requests a second in all, latency from the intended "
-        "send\n"
-        "  --seconds S           measured time (default 5), after --warmup S (default 1)\n"
-        "  --timeout-ms N        an answer later than this is a timeout (default 10000)\n"
-        "  --expect-status LIST  statuses that are right, as 200,404 (default: any 2xx)\n"
-        "other modes\n"
-        "  --load                put (or --method post) each key of the range once, as fast as "
-        "possible\n"
-        "  --capture FILE        send the first request --capture-rounds times (default 3) and "
-        "keep the last answer's\n"
-        "                        raw bytes in FILE\n"
-        "  --idle N              open N connections, hold them for --seconds, report the server's "
-        "memory;\n"
-        "                        --idle-touch: each has had one answer before\n"
-        "output\n"
-        "  --json                one JSON object instead of a table\n"
-        "Exit: 0; 1 after any error, timeout or unexpected status; 2 usage.\n";
-    fputs(text, to);
-}
 
 static bool complain(const char *what, const char *text)
 {
@@ -218,33 +180,64 @@ static bool parse_method(const char *text, struct load_options *options)
     return parse_weight(options, text, strlen(text), 1);
 }
 
+/* Which of the names text is, or count. */
+static uint32_t find_name(const char *const *names, uint32_t count, const char *text, size_t size)
+{
+    uint32_t index = 0;
+    while (index < count &&
+           (strlen(names[index]) != size || strncmp(names[index], text, size) != 0)) {
+        index++;
+    }
+    return index;
+}
+
 static bool parse_distribution(const char *text, struct keys_options *keys)
 {
-    static const char *const names[] = {"uniform", "zipfian", "scrambled", "sequential"};
     size_t size = strcspn(text, ":");
-    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strlen(names[i]) == size && strncmp(names[i], text, size) == 0) {
-            keys->distribution = (enum distribution)i;
-            if (text[size] == '\0') {
-                return true;
-            }
-            return parse_real(text + size + 1, 0.9999, &keys->theta) &&
-                   (keys->theta > 0 || complain("theta is above 0 and below 1", text));
-        }
+    uint32_t index = find_name(distribution_names, DISTRIBUTION_COUNT, text, size);
+    if (index == DISTRIBUTION_COUNT) {
+        return complain("a distribution is uniform, zipfian, scrambled, sequential or latest",
+                        text);
     }
-    return complain("no such distribution", text);
+    keys->distribution = (enum distribution)index;
+    if (text[size] == '\0') {
+        return true;
+    }
+    return parse_real(text + size + 1, 0.9999, &keys->theta) &&
+           (keys->theta > 0 || complain("theta is above 0 and below 1", text));
 }
 
 static bool parse_protocol(const char *text, struct load_options *options)
 {
-    static const char *const names[] = {"http", "wire", "redis"};
-    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(names[i], text) == 0) {
-            options->protocol = (enum protocol)i;
-            return true;
-        }
+    uint32_t index = find_name(protocol_names, PROTOCOL_COUNT, text, strlen(text));
+    if (index == PROTOCOL_COUNT) {
+        return complain("a protocol is http, wire, redis or memcached", text);
     }
-    return complain("a protocol is http, wire or redis", text);
+    options->protocol = (enum protocol)index;
+    return true;
+}
+
+static bool parse_arrivals(const char *text, struct load_options *options)
+{
+    uint32_t index = find_name(arrivals_names, ARRIVALS_COUNT, text, strlen(text));
+    if (index == ARRIVALS_COUNT) {
+        return complain("arrivals are even or poisson", text);
+    }
+    options->arrivals = (enum arrivals)index;
+    return true;
+}
+
+/* Without a word: all of it. */
+static bool parse_check(const char *text, struct load_options *options)
+{
+    uint32_t count = CHECK_CONTENT + 1;
+    uint32_t index =
+        text == NULL ? CHECK_CONTENT : find_name(check_names, count, text, strlen(text));
+    if (index == count) {
+        return complain("--check is --check=off, --check=length or --check=content", text);
+    }
+    options->check = (enum check_level)index;
+    return true;
 }
 
 static bool parse_header(const char *text, struct load_options *options)
@@ -325,6 +318,8 @@ static bool parse_shape(enum choice choice, const char *text, struct load_option
         return parse_u32(text, 1, 3600000, &options->timeout_ms);
     case CHOICE_CAPTURE_ROUNDS:
         return parse_u32(text, 1, LOAD_CAPTURE_ROUNDS_MAX, &options->capture_rounds);
+    case CHOICE_LIST_LIMIT:
+        return parse_u32(text, 1, LOAD_LIST_LIMIT_MAX, &options->list_limit);
     case CHOICE_IDLE:
         return parse_u32(text, 1, LOAD_IDLE_MAX, &options->idle_count);
     default:
@@ -339,6 +334,10 @@ static bool parse_one(int choice, const char *text, struct load_options *options
         return parse_target(text, options);
     case CHOICE_PROTOCOL:
         return parse_protocol(text, options);
+    case CHOICE_ARRIVALS:
+        return parse_arrivals(text, options);
+    case CHOICE_CHECK:
+        return parse_check(text, options);
     case CHOICE_METHOD:
         return parse_method(text, options);
     case CHOICE_MIX:
@@ -368,6 +367,76 @@ static bool parse_one(int choice, const char *text, struct load_options *options
     }
 }
 
+/* How many keys --key-digits has numbers for; UINT64_MAX: more than are counted. */
+static uint64_t keys_end(const struct load_options *options)
+{
+    uint64_t end = 1;
+    for (uint32_t digit = 0; digit < options->key_digits; digit++) {
+        if (__builtin_mul_overflow(end, (uint64_t)10, &end)) {
+            return UINT64_MAX;
+        }
+    }
+    return end;
+}
+
+static bool check_keys(const struct load_options *options)
+{
+    uint64_t end = options->keys.from + options->keys.count;
+    if (end > keys_end(options)) {
+        return complain("the last key has more digits than", "--key-digits");
+    }
+    if (options->mix[KIND_INSERT] > 0 && keys_end(options) - end < LOAD_INSERT_ROOM) {
+        return complain("insert needs 5,000,000,000 keys behind the last of --keys; give more",
+                        "--key-digits");
+    }
+    return true;
+}
+
+/* Where the key stands, right behind the collection. */
+static bool path_is_plain(const struct load_options *options)
+{
+    struct bytes collection = options_collection(options);
+    return strncmp(options->path + 1 + collection.size, "/{key}", sizeof("/{key}") - 1) == 0;
+}
+
+static bool check_kinds(const struct load_options *options)
+{
+    const uint32_t *mix = options->mix;
+    bool plain_values =
+        options->protocol == PROTOCOL_REDIS || options->protocol == PROTOCOL_MEMCACHED;
+    if (mix[KIND_LIST] > 0 && plain_values) {
+        return complain("list is of http and wire; keys have no order over",
+                        protocol_names[options->protocol]);
+    }
+    if (mix[KIND_LIST] > 0 && !path_is_plain(options)) {
+        return complain("list needs a path that begins with /COLLECTION/{key}", options->path);
+    }
+    if ((mix[KIND_INSERT] > 0 || mix[KIND_RMW] > 0) && strstr(options->path, "{key}") == NULL) {
+        return complain("insert and rmw need a path with {key}", options->path);
+    }
+    if (options->check == CHECK_CONTENT && mix[KIND_LIST] > 0 && mix[KIND_POST] > 0) {
+        return complain("the check of a list knows no records of", "post");
+    }
+    if (options->check == CHECK_CONTENT && !path_is_plain(options)) {
+        return complain("--check needs a path that begins with /COLLECTION/{key}", options->path);
+    }
+    return true;
+}
+
+static bool check_modes(const struct load_options *options)
+{
+    bool other = options->capture_file != NULL || options->idle_count > 0;
+    if (other && options->protocol != PROTOCOL_HTTP) {
+        return complain("--capture and --idle are not for --protocol",
+                        protocol_names[options->protocol]);
+    }
+    bool moving = options->mix[KIND_INSERT] + options->mix[KIND_RMW] > 0;
+    if (other && moving) {
+        return complain("--capture and --idle are not for", "insert and rmw");
+    }
+    return true;
+}
+
 static bool check(struct load_options *options)
 {
     if (options->port == 0) {
@@ -375,17 +444,6 @@ static bool check(struct load_options *options)
     }
     if (options->thread_count > options->connection_count) {
         return complain("more threads than connections", "--threads");
-    }
-    if (options->protocol != PROTOCOL_HTTP &&
-        (options->capture_file != NULL || options->idle_count > 0)) {
-        return complain("not with", "--protocol wire or redis");
-    }
-    uint64_t last = options->keys.from + options->keys.count - 1;
-    for (uint32_t digit = 0; digit < options->key_digits; digit++) {
-        last /= 10;
-    }
-    if (last > 0) {
-        return complain("the last key has more digits than", "--key-digits");
     }
     if (options->fill) {
         bool posts = options->mix[KIND_POST] > 0;
@@ -397,7 +455,7 @@ static bool check(struct load_options *options)
             return complain("fewer keys than threads", "--keys");
         }
     }
-    return true;
+    return check_keys(options) && check_kinds(options) && check_modes(options);
 }
 
 enum status options_parse(int argc, char **argv, struct load_options *options_out)
@@ -414,6 +472,8 @@ enum status options_parse(int argc, char **argv, struct load_options *options_ou
         .value_bytes = 300,
         .timeout_ms = 10000,
         .capture_rounds = 3,
+        .check = CHECK_LENGTH,
+        .list_limit = 100,
     };
     options_out->mix[KIND_GET] = 1;
     options_out->mix_sum = 1;
@@ -432,6 +492,12 @@ enum status options_parse(int argc, char **argv, struct load_options *options_ou
         return STATUS_INVALID;
     }
     return check(options_out) ? STATUS_OK : STATUS_INVALID;
+}
+
+struct bytes options_collection(const struct load_options *options)
+{
+    const char *name = options->path + 1;
+    return bytes_of(name, strcspn(name, "/?"));
 }
 
 bool options_expects(const struct load_options *options, uint16_t status)

@@ -32,13 +32,28 @@ void report_add(struct report *report, const struct counters *counters)
     for (uint32_t status = 0; status < HTTP_STATUS_END; status++) {
         to->statuses[status] += counters->statuses[status];
     }
+    histogram_add(&to->late_ns, &counters->late_ns);
     to->unexpected += counters->unexpected;
+    to->wrong += counters->wrong;
     to->errors += counters->errors;
     to->timeouts += counters->timeouts;
     to->reconnects += counters->reconnects;
     to->received_bytes += counters->received_bytes;
     to->sent_bytes += counters->sent_bytes;
+    to->logical_bytes_written += counters->logical_bytes_written;
     to->behind_max += counters->behind_max;
+    to->unsent += counters->unsent;
+    to->poll_ns += counters->poll_ns;
+}
+
+double report_busy_share(const struct report *report)
+{
+    if (report->elapsed_s <= 0) {
+        return 0;
+    }
+    double poll_share = (double)report->counters.poll_ns / 1e9 / report->elapsed_s;
+    double share = (report->client_cpu_share - poll_share) / report->options->thread_count;
+    return share > 0 ? share : 0;
 }
 
 /* The first line a command prints, without its end; empty where there is none. */
@@ -137,13 +152,14 @@ static void print_json_machine(const struct report *report, FILE *to)
 
 static void print_json_config(const struct report *report, FILE *to)
 {
-    static const char *const distributions[] = {"uniform", "zipfian", "scrambled", "sequential"};
     const struct load_options *options = report->options;
     fprintf(to,
-            ",\"config\":{\"target\":\"%s:%u\",\"connections\":%u,\"pipeline\":%u,\"threads\":%u,"
+            ",\"config\":{\"target\":\"%s:%u\",\"protocol\":\"%s\",\"connections\":%u,\"pipeline\":"
+            "%u,\"threads\":%u,"
             "\"seconds\":%g,\"warmup\":%g,\"rate\":%g,\"mix\":{",
-            options->host, options->port, options->connection_count, options->pipeline,
-            options->thread_count, options->seconds, options->warmup_seconds, options->rate);
+            options->host, options->port, protocol_names[options->protocol],
+            options->connection_count, options->pipeline, options->thread_count, options->seconds,
+            options->warmup_seconds, options->rate);
     const char *comma = "";
     for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
         if (options->mix[kind] > 0) {
@@ -155,9 +171,11 @@ static void print_json_config(const struct report *report, FILE *to)
     print_json_text(to, options->path);
     fprintf(to,
             ",\"keys\":%" PRIu64 ",\"key_from\":%" PRIu64 ",\"distribution\":\"%s\",\"theta\":%g,"
-            "\"value_bytes\":%u,\"seed\":%" PRIu64 ",\"mode\":\"%s\"}",
-            options->keys.count, options->keys.from, distributions[options->keys.distribution],
-            options->keys.theta, options->value_bytes, options->keys.seed,
+            "\"value_bytes\":%u,\"list_limit\":%u,\"seed\":%" PRIu64
+            ",\"check\":\"%s\",\"arrivals\":\"%s\",\"mode\":\"%s\"}",
+            options->keys.count, options->keys.from, distribution_names[options->keys.distribution],
+            options->keys.theta, options->value_bytes, options->list_limit, options->keys.seed,
+            check_names[options->check], arrivals_names[options->arrivals],
             options->idle_count > 0 ? "idle"
             : options->fill         ? "load"
             : options->rate > 0     ? "open"
@@ -190,12 +208,16 @@ static void print_json(const struct report *report, FILE *to)
     print_json_config(report, to);
     fprintf(to,
             ",\"operations\":%" PRIu64 ",\"elapsed_s\":%.6f,\"rate_per_s\":%.1f,"
-            "\"client_cpu_share\":%.4f,\"errors\":%" PRIu64 ",\"timeouts\":%" PRIu64
-            ",\"unexpected\":%" PRIu64 ",\"reconnects\":%" PRIu64 ",\"behind_max\":%" PRIu64
-            ",\"sent_bytes\":%" PRIu64 ",\"received_bytes\":%" PRIu64,
+            "\"client_cpu_share\":%.4f,\"client_busy_share\":%.4f,\"errors\":%" PRIu64
+            ",\"timeouts\":%" PRIu64 ",\"unexpected\":%" PRIu64 ",\"wrong\":%" PRIu64
+            ",\"reconnects\":%" PRIu64 ",\"behind_max\":%" PRIu64 ",\"unsent\":%" PRIu64
+            ",\"sent_bytes\":%" PRIu64 ",\"received_bytes\":%" PRIu64
+            ",\"logical_bytes_written\":%" PRIu64 ",\"keys_end\":%" PRIu64,
             report->operations, report->elapsed_s, rate_of(report), report->client_cpu_share,
-            counters->errors, counters->timeouts, counters->unexpected, counters->reconnects,
-            counters->behind_max, counters->sent_bytes, counters->received_bytes);
+            report_busy_share(report), counters->errors, counters->timeouts, counters->unexpected,
+            counters->wrong, counters->reconnects, counters->behind_max, counters->unsent,
+            counters->sent_bytes, counters->received_bytes, counters->logical_bytes_written,
+            report->keys_end);
     if (report->options->idle_count > 0) {
         fprintf(to, ",\"idle_opened\":%" PRIu64 ",\"idle_alive\":%" PRIu64, report->idle_opened,
                 report->idle_alive);
@@ -208,7 +230,13 @@ static void print_json(const struct report *report, FILE *to)
             comma = ",";
         }
     }
-    fprintf(to, "},\"latency_us\":");
+    if (report->options->rate > 0) {
+        fprintf(to, "},\"send_late_us\":");
+        print_json_latency(to, &counters->late_ns);
+        fprintf(to, ",\"latency_us\":");
+    } else {
+        fprintf(to, "},\"latency_us\":");
+    }
     print_json_latency(to, &report->latency_ns);
     fprintf(to, ",\"latency_us_by_method\":{");
     comma = "";
@@ -253,6 +281,11 @@ static void print_table_server(const struct report *report, FILE *to)
         (double)before->rss_bytes / 0x1p20, (double)after->rss_bytes / 0x1p20,
         (double)(after->read_bytes - before->read_bytes) / 0x1p20,
         (double)(after->write_bytes - before->write_bytes) / 0x1p20);
+    uint64_t logical = report->counters.logical_bytes_written;
+    if (logical > 0) {
+        fprintf(to, "           %.2f bytes written to disk for one of a key or a value\n",
+                (double)(after->write_bytes - before->write_bytes) / (double)logical);
+    }
 }
 
 static void print_table(const struct report *report, FILE *to)
@@ -279,8 +312,9 @@ static void print_table(const struct report *report, FILE *to)
     }
     fprintf(to,
             "\nwrong      %" PRIu64 " errors, %" PRIu64 " timeouts, %" PRIu64
-            " unexpected statuses, %" PRIu64 " reconnects\n",
-            counters->errors, counters->timeouts, counters->unexpected, counters->reconnects);
+            " unexpected statuses, %" PRIu64 " wrong answers, %" PRIu64 " reconnects\n",
+            counters->errors, counters->timeouts, counters->unexpected, counters->wrong,
+            counters->reconnects);
     print_table_server(report, to);
     fprintf(to, "latency us        count");
     for (size_t i = 0; i < PERCENTILE_COUNT; i++) {
@@ -293,8 +327,12 @@ static void print_table(const struct report *report, FILE *to)
         }
     }
     if (options->rate > 0) {
-        fprintf(to, "open loop  %.0f a second wanted; at most %" PRIu64 " due and not sent\n",
-                options->rate, counters->behind_max);
+        fprintf(to,
+                "open loop  %.0f a second wanted; at most %" PRIu64 " due and not sent, %" PRIu64
+                " in the end; the client busy for %.0f %%, late by %.1f us (p99)\n",
+                options->rate, counters->behind_max, counters->unsent,
+                report_busy_share(report) * 100,
+                (double)histogram_percentile(&counters->late_ns, 990000) / 1000);
     }
 }
 

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/rest/cursor.h"
 #include "protocol/base/assert.h"
-
-#define POOL_BYTES (1u << 16)
 
 static void template_write(struct requests *requests, const struct load_options *options,
                            enum kind kind, struct writer *out)
@@ -21,6 +20,11 @@ static void template_write(struct requests *requests, const struct load_options 
     case PROTOCOL_REDIS:
         request_redis(options, kind, &requests->body, template, out);
         return;
+    case PROTOCOL_MEMCACHED:
+        request_memcached(options, kind, &requests->body, template, out);
+        return;
+    case PROTOCOL_COUNT:
+        break;
     }
     UNREACHABLE();
 }
@@ -44,15 +48,11 @@ static enum status build(struct requests *requests, const struct load_options *o
     return STATUS_OK;
 }
 
-static void pool_fill(struct requests *requests, const struct load_options *options, size_t bytes)
+/* Whether requests of this kind are written: an rmw is two requests of other kinds. */
+static bool kind_is_sent(const struct load_options *options, enum kind kind)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz      ";
-    struct keys random;
-    struct keys_options random_options = {.theta = 0.5, .count = 1, .seed = options->keys.seed};
-    keys_init(&random, &random_options);
-    for (size_t i = 0; i < bytes; i++) {
-        requests->pool[i] = (uint8_t)letters[keys_random(&random) % (sizeof(letters) - 1)];
-    }
+    bool part = kind == KIND_GET || kind == KIND_PUT;
+    return kind != KIND_RMW && (options->mix[kind] > 0 || (part && options->mix[KIND_RMW] > 0));
 }
 
 enum status requests_create(const struct load_options *options, uint64_t serial_from,
@@ -61,14 +61,15 @@ enum status requests_create(const struct load_options *options, uint64_t serial_
     bool wire = options->protocol == PROTOCOL_WIRE;
     *requests_out = (struct requests){
         .key_digits = options->key_digits,
+        .cursor_bytes = cursor_text_bytes(options),
+        .collection = options_collection(options),
         .serial = serial_from,
         .body = body_of(wire ? BODY_MSGPACK : BODY_JSON, options->value_bytes),
     };
-    size_t pool_bytes = POOL_BYTES + requests_out->body.filler_size;
-    requests_out->pool = (uint8_t *)malloc(pool_bytes);
+    requests_out->pool = body_pool_create(&requests_out->body);
     enum status status = requests_out->pool == NULL ? STATUS_NO_MEMORY : STATUS_OK;
     for (uint32_t kind = 0; kind < KIND_COUNT && status == STATUS_OK; kind++) {
-        if (options->mix[kind] > 0) {
+        if (kind_is_sent(options, (enum kind)kind)) {
             status = build(requests_out, options, (enum kind)kind);
         }
     }
@@ -76,7 +77,6 @@ enum status requests_create(const struct load_options *options, uint64_t serial_
         requests_destroy(requests_out);
         return status;
     }
-    pool_fill(requests_out, options, pool_bytes);
     if (wire) {
         struct writer preface = writer_of(requests_out->preface, REQUEST_PREFACE_BYTES_MAX);
         request_wire_preface(&preface);
@@ -95,7 +95,18 @@ void requests_destroy(struct requests *requests)
     *requests = (struct requests){0};
 }
 
-uint32_t requests_write(struct requests *requests, enum kind kind, uint64_t key, uint64_t random,
+static void cursor_patch(struct requests *requests, uint64_t key, uint8_t *at)
+{
+    uint8_t digits[LOAD_KEY_DIGITS_MAX];
+    patch_decimal(digits, requests->key_digits, key);
+    const struct cursor_list list = {.collection = requests->collection};
+    struct writer text = writer_of(at, requests->cursor_bytes);
+    cursor_write(&list, bytes_of(digits, requests->key_digits), &text);
+    ASSERT(!text.failed);
+    ASSERT(text.size == requests->cursor_bytes);
+}
+
+uint32_t requests_write(struct requests *requests, enum kind kind, uint64_t key, uint32_t id,
                         uint8_t *out)
 {
     const struct request_template *template = &requests->templates[kind];
@@ -105,10 +116,15 @@ uint32_t requests_write(struct requests *requests, enum kind kind, uint64_t key,
     if (template->key_offset > 0) {
         patch_decimal(out + template->key_offset, requests->key_digits, key);
     }
+    if (template->cursor_offset > 0) {
+        cursor_patch(requests, key, out + template->cursor_offset);
+    }
+    if (template->id_offset > 0) {
+        put_u32(out + template->id_offset, id);
+    }
     if (template->body_offset > 0) {
-        uint64_t shelf = template->key_offset > 0 ? key : random >> 17;
-        body_patch(&requests->body, ++requests->serial, random, shelf,
-                   requests->pool + (random >> 32) % POOL_BYTES, out + template->body_offset);
+        body_patch(&requests->body, requests->pool, ++requests->serial, key,
+                   out + template->body_offset);
     }
     return template->size;
 }

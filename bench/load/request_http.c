@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "bench/load/request.h"
+#include "protocol/base/assert.h"
 
 /* The target of the request line; where the key stands in it, 0 for nowhere. */
 static uint32_t write_path(struct writer *writer, const struct load_options *options,
@@ -18,17 +19,34 @@ static uint32_t write_path(struct writer *writer, const struct load_options *opt
         return 0;
     }
     writer_put(writer, bytes_of(options->path, before));
-    uint32_t offset = key_reserve(options, writer);
+    uint32_t offset = request_reserve(writer, options->key_digits);
     writer_text(writer, mark + sizeof("{key}") - 1);
     return offset;
+}
+
+/* A page of the collection; where its cursor stands. */
+static uint32_t write_list_path(struct writer *writer, const struct load_options *options)
+{
+    writer_u8(writer, '/');
+    writer_put(writer, options_collection(options));
+    writer_text(writer, "?limit=");
+    writer_decimal(writer, options->list_limit);
+    writer_text(writer, "&cursor=");
+    return request_reserve(writer, cursor_text_bytes(options));
 }
 
 void request_http(const struct load_options *options, enum kind kind, const struct body *body,
                   struct request_template *template, struct writer *out)
 {
-    static const char *const methods[KIND_COUNT] = {"GET ", "PUT ", "POST ", "DELETE ", "HEAD "};
+    static const char *const methods[KIND_COUNT] = {"GET ",  "PUT ", "POST ", "DELETE ",
+                                                    "HEAD ", "GET ", "PUT "};
+    ASSERT(methods[kind] != NULL);
     writer_text(out, methods[kind]);
-    template->key_offset = write_path(out, options, kind);
+    if (kind == KIND_LIST) {
+        template->cursor_offset = write_list_path(out, options);
+    } else {
+        template->key_offset = write_path(out, options, kind);
+    }
     writer_text(out, " HTTP/1.1\r\nHost: ");
     writer_text(out, options->host);
     writer_text(out, ":");

@@ -18,7 +18,7 @@ void request_redis(const struct load_options *options, enum kind kind, const str
     writer_text(out, name);
     writer_text(out, "\r\n");
     bulk_begin(out, options->key_digits);
-    template->key_offset = key_reserve(options, out);
+    template->key_offset = request_reserve(out, options->key_digits);
     writer_text(out, "\r\n");
     if (writes) {
         bulk_begin(out, body->size);

@@ -1,34 +1,22 @@
-#include <string.h>
-
 #include "bench/load/request.h"
+#include "protocol/base/assert.h"
+#include "protocol/document/document.h"
 #include "protocol/frame/frame.h"
 
-/* The collection that the path names: "/products/{key}" is products. */
-static struct bytes collection_of(const struct load_options *options)
+#define FRAME_ID_OFFSET     8 /* of the id in a frame's header */
+#define STRING_RESERVED_MAX 64
+
+/* A string of so many bytes that are patched in later; where they stand. */
+static uint32_t string_reserve(struct writer *out, uint32_t size)
 {
-    const char *name = options->path + 1;
-    return bytes_of(name, strcspn(name, "/?"));
+    uint8_t zeros[STRING_RESERVED_MAX];
+    ASSERT(size <= sizeof(zeros));
+    memset(zeros, '0', size);
+    document_write_string(out, bytes_of(zeros, size));
+    return (uint32_t)out->size - size;
 }
 
-/* A string of up to 65,535 bytes. */
-static void string_begin(struct writer *out, size_t size)
-{
-    if (size < 32) {
-        writer_u8(out, (uint8_t)(0xa0 | size));
-    } else {
-        writer_u8(out, 0xda);
-        writer_u16(out, (uint16_t)size);
-    }
-}
-
-static void string_write(struct writer *out, struct bytes text)
-{
-    string_begin(out, text.size);
-    writer_put(out, text);
-}
-
-/* Answers come as they are ready. Those to one kind of request come in order from a server with one
- * thread, so the id only has to be one. */
+/* With an id that is patched where several are in flight: answers come as they are ready. */
 static void frame_begin(uint8_t opcode, struct writer *out)
 {
     uint8_t *at = writer_reserve(out, FRAME_HEADER_BYTES);
@@ -53,17 +41,30 @@ void request_wire_preface(struct writer *out)
     frame_end(out);
 }
 
+/* {"limit": N, "cursor": text}; where the text stands. */
+static uint32_t list_options_write(const struct load_options *options, struct writer *out)
+{
+    document_write_map(out, 2);
+    document_write_string(out, BYTES_LITERAL("limit"));
+    document_write_u64(out, options->list_limit);
+    document_write_string(out, BYTES_LITERAL("cursor"));
+    return string_reserve(out, cursor_text_bytes(options));
+}
+
 void request_wire(const struct load_options *options, enum kind kind, const struct body *body,
                   struct request_template *template, struct writer *out)
 {
-    static const uint8_t opcodes[KIND_COUNT] = {FRAME_GET, FRAME_PUT, FRAME_CREATE, FRAME_DELETE,
-                                                FRAME_GET};
+    static const uint8_t opcodes[KIND_COUNT] = {FRAME_GET, FRAME_PUT,  FRAME_CREATE, FRAME_DELETE,
+                                                FRAME_GET, FRAME_LIST, FRAME_PUT};
+    ASSERT(opcodes[kind] != 0);
     frame_begin(opcodes[kind], out);
-    writer_u8(out, kind == KIND_PUT ? 0x93 : 0x92); /* an array of so many */
-    string_write(out, collection_of(options));
-    if (kind != KIND_POST) {
-        string_begin(out, options->key_digits);
-        template->key_offset = key_reserve(options, out);
+    template->id_offset = FRAME_ID_OFFSET;
+    document_write_array(out, opcodes[kind] == FRAME_PUT ? 3 : 2);
+    document_write_string(out, options_collection(options));
+    if (kind == KIND_LIST) {
+        template->cursor_offset = list_options_write(options, out);
+    } else if (kind != KIND_POST) {
+        template->key_offset = string_reserve(out, options->key_digits);
     }
     if (kind_has_body(kind)) {
         template->body_offset = (uint32_t)out->size;

@@ -8,12 +8,6 @@
 
 #define BODY_BYTES_MAX (1ull << 40)
 
-void response_reset(struct response *response)
-{
-    free(response->gathered);
-    *response = (struct response){0};
-}
-
 /* The text up to and with the first `end`, gathered over several calls where it comes in pieces;
  * empty: more needed. */
 static enum status take_until(struct response *response, struct bytes bytes, struct bytes end,
@@ -26,7 +20,7 @@ static enum status take_until(struct response *response, struct bytes bytes, str
         if (at != NULL) {
             *taken_out = (size_t)(at - bytes.data) + end.size;
             *text_out = bytes_of(bytes.data, *taken_out);
-            return STATUS_OK;
+            return *taken_out <= RESPONSE_HEAD_BYTES_MAX ? STATUS_OK : STATUS_TOO_LARGE;
         }
     }
     if (response->gathered == NULL) {
@@ -155,6 +149,7 @@ static enum status after_head(struct response *response, struct bytes head, bool
     if (!read_head(response, head, &framing)) {
         return STATUS_INVALID;
     }
+    response_body_begin(response);
     bool interim = response->status < 200;
     bool bodiless = to_head || response->status == 204 || response->status == 304;
     if (interim || bodiless) {
@@ -196,6 +191,7 @@ static enum status read_text(struct response *response, struct bytes bytes, bool
     } else if (text.size == 2) {
         response->state = RESPONSE_HEAD;
         *done_out = true;
+        return response_body_add(response, BYTES_EMPTY, true);
     }
     return STATUS_OK;
 }
@@ -212,8 +208,9 @@ enum status response_read(struct response *response, struct bytes bytes, bool to
         if (response->state == RESPONSE_BODY || response->state == RESPONSE_CHUNK_DATA) {
             taken = response->left < rest.size ? (size_t)response->left : rest.size;
             response->left -= taken;
+            done = response->left == 0 && response->state == RESPONSE_BODY;
+            status = response_body_add(response, bytes_of(rest.data, taken), done);
             if (response->left == 0) {
-                done = response->state == RESPONSE_BODY;
                 response->state = done ? RESPONSE_HEAD : RESPONSE_CHUNK_END;
             }
         } else {

@@ -3,33 +3,8 @@
 #include <string.h>
 
 #include "bench/load/response.h"
-#include "protocol/base/assert.h"
 
 #define BULK_BYTES_MAX (512 << 20)
-
-/* A line with its end, perhaps in pieces; empty: more is needed. */
-static enum status line_read(struct response *response, struct bytes bytes, size_t *taken_out,
-                             struct bytes *line_out)
-{
-    *line_out = BYTES_EMPTY;
-    const uint8_t *end = (const uint8_t *)memchr(bytes.data, '\n', bytes.size);
-    size_t taken = end == NULL ? bytes.size : (size_t)(end - bytes.data) + 1;
-    *taken_out = taken;
-    if (end != NULL && response->short_size == 0) {
-        *line_out = bytes_of(bytes.data, taken);
-        return STATUS_OK;
-    }
-    if (taken > RESPONSE_SHORT_BYTES - response->short_size) {
-        return STATUS_TOO_LARGE;
-    }
-    memcpy(response->short_bytes + response->short_size, bytes.data, taken);
-    response->short_size += (uint32_t)taken;
-    if (end != NULL) {
-        *line_out = bytes_of(response->short_bytes, response->short_size);
-        response->short_size = 0;
-    }
-    return STATUS_OK;
-}
 
 static enum status bulk_begin(struct response *response, struct bytes line, bool *done_out)
 {
@@ -57,17 +32,17 @@ enum status response_redis_read(struct response *response, struct bytes bytes, s
 {
     *done_out = false;
     if (response->state == RESPONSE_BODY) {
-        *taken_out = response->left < bytes.size ? (size_t)response->left : bytes.size;
-        response->left -= *taken_out;
+        enum status status = response_block(response, bytes, true, taken_out);
         *done_out = response->left == 0;
         response->state = response->left == 0 ? RESPONSE_HEAD : RESPONSE_BODY;
-        return STATUS_OK;
+        return status;
     }
     struct bytes line;
-    enum status status = line_read(response, bytes, taken_out, &line);
+    enum status status = response_line(response, bytes, taken_out, &line);
     if (status != STATUS_OK || line.size == 0) {
         return status;
     }
+    response_body_begin(response);
     switch (line.data[0]) {
     case '$':
         return bulk_begin(response, line, done_out);

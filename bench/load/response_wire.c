@@ -42,8 +42,10 @@ enum status response_wire_read(struct response *response, struct bytes bytes, si
     if (response->state == RESPONSE_BODY) {
         *taken_out = response->left < bytes.size ? (size_t)response->left : bytes.size;
         response->left -= *taken_out;
-        *done_out = response->left == 0 && frame_ended(response);
-        return STATUS_OK;
+        bool last = response->left == 0;
+        enum status status = response_body_add(response, bytes_of(bytes.data, *taken_out), last);
+        *done_out = last && frame_ended(response);
+        return status;
     }
     struct frame_header header;
     if (!header_read(response, bytes, taken_out, &header)) {
@@ -54,7 +56,9 @@ enum status response_wire_read(struct response *response, struct bytes bytes, si
         header.code >= 600 || (response->greeting && !welcome)) {
         return STATUS_INVALID;
     }
+    response_body_begin(response);
     response->status = header.code;
+    response->id = header.id;
     response->left = header.length;
     response->state = RESPONSE_BODY;
     if (header.length == 0) {

@@ -1,30 +1,24 @@
-#include "bench/load/worker.h"
+#include "bench/load/worker_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/load/request.h"
-#include "bench/load/response.h"
-#include "bench/uring/uring.h"
+#include "bench/load/connect.h"
 #include "protocol/base/assert.h"
 
-#define ENTRY_COUNT      4096
-#define COMPLETION_COUNT 32768
-#define BUFFER_BYTES     16384
-#define BUFFER_COUNT_MIN 256
-#define BUFFER_COUNT_MAX 4096
-#define TICK_NS          50000000
-#define RECONNECTS_MAX   1000
-#define CONNECT_WAIT_S   5
+#define ENTRY_COUNT       4096
+#define COMPLETION_COUNT  32768
+#define BUFFER_BYTES      16384
+#define BUFFER_COUNT_MIN  256
+#define BUFFER_COUNT_MAX  4096
+#define TICK_NS           50000000
+#define RECONNECTS_MAX    1000
+#define CONNECTED_POLL_NS 500000
 /* Messages about answers that cannot be right; after these they are only counted. */
 #define COMPLAINTS_MAX 5
 /* Open loop: nearer than this the thread polls, because waking up takes about as long. */
@@ -32,94 +26,11 @@
 
 enum operation { OPERATION_RECEIVE, OPERATION_SEND, OPERATION_TICK };
 
-struct pending {
-    uint64_t start_ns;
-    enum kind kind;
-};
-
-struct connection {
-    int fd; /* -1: given up */
-    uint32_t index;
-    bool receiving;
-    bool sending;
-    bool dirty;
-    bool ready; /* open loop: in the ring of connections with room */
-    bool closing;
-    uint32_t pending_first;
-    uint32_t pending_count;
-    uint32_t send_size;
-    uint32_t send_offset;
-    /* since the last answer, or since the first request in flight was written */
-    uint64_t waiting_since_ns;
-    struct pending *pending;
-    uint8_t *buffer;
-    struct response response;
-};
-
-struct worker {
-    const struct load_options *options;
-    struct uring uring;
-    struct keys keys;
-    struct requests requests;
-    struct counters counters;
-    enum status status;
-    enum phase seen_phase;
-    uint64_t turn_ns; /* when the completions of this turn were there */
-    uint64_t send_ns; /* when the requests of this turn were made */
-    uint64_t quota;   /* requests still to make; UINT64_MAX: no end */
-    uint64_t in_flight;
-    double interval_ns; /* open loop; 0: closed */
-    double next_ns;     /* open loop: the next intended send */
-    uint32_t connection_count;
-    uint32_t dirty_count;
-    uint32_t ready_first;
-    uint32_t ready_count;
-    uint32_t alive_count;
-    uint32_t complaint_count;
-    bool server_gone; /* a connection was refused: no more are tried */
-    uint32_t *dirty;
-    uint32_t *ready;
-    struct connection *connections;
-    atomic_int phase;
-    atomic_bool finished;
-    atomic_uint_fast64_t completed;
-};
-
 uint64_t clock_now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-enum status connect_to(const char *host, uint16_t port, const char *source, int *fd_out)
-{
-    *fd_out = -1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in from = {.sin_family = AF_INET};
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1 ||
-        (source != NULL && inet_pton(AF_INET, source, &from.sin_addr) != 1)) {
-        fprintf(stderr, "bench_load: %s is not an IPv4 address\n", host);
-        return STATUS_INVALID;
-    }
-    int one = 1;
-    struct timeval wait = {.tv_sec = CONNECT_WAIT_S};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool good = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0 &&
-                setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0;
-    if (good && source != NULL) {
-        good = setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one)) == 0 &&
-               bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0;
-    }
-    if (!good || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        fprintf(stderr, "bench_load: connecting to %s:%u: %s\n", host, port, strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return STATUS_CLOSED;
-    }
-    *fd_out = fd;
-    return STATUS_OK;
 }
 
 static uint64_t mark_of(uint32_t index, enum operation operation)
@@ -166,11 +77,18 @@ static void send_buffer(struct worker *worker, struct connection *connection)
     connection->sending = true;
 }
 
-static bool may_write(const struct worker *worker, const struct connection *connection)
+/* Nothing of the buffer is on its way, so what is in it are requests in flight, and there is room
+ * for the others that may be. */
+static bool may_append(const struct connection *connection)
 {
-    return !connection->sending && !connection->closing && worker->quota > 0 &&
-           worker->seen_phase != PHASE_DRAIN &&
-           connection->pending_count < worker->options->pipeline;
+    return connection->fd >= 0 && !connection->sending && !connection->closing &&
+           connection->send_offset == 0;
+}
+
+static bool may_begin(const struct worker *worker, const struct connection *connection)
+{
+    return may_append(connection) && worker->quota > 0 && worker->seen_phase != PHASE_DRAIN &&
+           connection->window.owed.count == 0 && window_has_room(&connection->window);
 }
 
 static enum kind choose_kind(struct worker *worker, uint64_t random)
@@ -185,51 +103,64 @@ static enum kind choose_kind(struct worker *worker, uint64_t random)
     UNREACHABLE();
 }
 
-static void write_request(struct worker *worker, struct connection *connection, uint64_t start_ns)
+static uint64_t choose_key(struct worker *worker, enum kind kind)
 {
-    ASSERT(may_write(worker, connection));
-    uint32_t pipeline = worker->options->pipeline;
-    uint64_t random = keys_random(&worker->keys);
-    enum kind kind = choose_kind(worker, random >> 8);
-    uint64_t key = keys_next(&worker->keys);
-    connection->send_size += requests_write(&worker->requests, kind, key, random,
+    if (kind == KIND_INSERT) {
+        return inserts_take(worker->inserts);
+    }
+    if (worker->options->keys.distribution == DISTRIBUTION_LATEST) {
+        keys_grow(&worker->keys, inserts_end(worker->inserts));
+    }
+    return keys_next(&worker->keys);
+}
+
+/* The request of a slot that counts as sent. */
+static void write_request(struct worker *worker, struct connection *connection, uint32_t index,
+                          enum kind kind)
+{
+    ASSERT(may_append(connection));
+    struct slot *slot = &connection->window.slots[index];
+    slot->request = kind;
+    /* Ids of frames begin at 1. */
+    connection->send_size += requests_write(&worker->requests, kind, slot->key, index + 1,
                                             connection->buffer + connection->send_size);
-    if (connection->pending_count == 0) {
+    slot->serial = kind_has_body(kind) ? worker->requests.serial : 0;
+    if (connection->window.sent.count == 1) {
         connection->waiting_since_ns = worker->send_ns;
     }
-    uint32_t slot = connection->pending_first + connection->pending_count;
-    slot = slot >= pipeline ? slot - pipeline : slot;
-    connection->pending[slot] = (struct pending){.start_ns = start_ns, .kind = kind};
-    connection->pending_count++;
+}
+
+static void begin_operation(struct worker *worker, struct connection *connection, uint64_t start_ns)
+{
+    ASSERT(may_begin(worker, connection));
+    enum kind kind = choose_kind(worker, keys_random(&worker->keys) >> 8);
+    uint32_t index = window_send(&connection->window);
+    struct slot *slot = &connection->window.slots[index];
+    slot->kind = kind;
+    slot->start_ns = start_ns;
+    slot->key = choose_key(worker, kind);
+    write_request(worker, connection, index, kind == KIND_RMW ? KIND_GET : kind);
     worker->in_flight++;
     if (worker->quota != UINT64_MAX) {
         worker->quota--;
     }
 }
 
-static void on_answer(struct worker *worker, struct connection *connection)
+/* The writes of those that have been read. */
+static void write_owed(struct worker *worker, struct connection *connection)
 {
-    ASSERT(connection->pending_count > 0);
-    struct counters *counters = &worker->counters;
-    struct pending *pending = &connection->pending[connection->pending_first];
-    uint16_t status = connection->response.status;
-    if (!options_expects(worker->options, status)) {
-        counters->unexpected++;
+    while (connection->window.owed.count > 0 && may_append(connection)) {
+        uint32_t index = window_send_owed(&connection->window);
+        write_request(worker, connection, index, KIND_PUT);
     }
-    if (worker->seen_phase == PHASE_MEASURE) {
-        counters->done[pending->kind]++;
-        counters->statuses[status]++;
+}
+
+static void record_latency(struct worker *worker, enum kind kind, uint64_t start_ns)
+{
+    if (start_ns >= worker->measure_from_ns && start_ns < worker->measure_to_ns) {
         uint64_t now_ns = worker->turn_ns;
-        histogram_record(&counters->latency_ns[pending->kind],
-                         now_ns > pending->start_ns ? now_ns - pending->start_ns : 0);
-    }
-    uint32_t next = connection->pending_first + 1;
-    connection->pending_first = next == worker->options->pipeline ? 0 : next;
-    connection->pending_count--;
-    connection->waiting_since_ns = worker->turn_ns;
-    worker->in_flight--;
-    if (connection->response.closes) {
-        connection->closing = true;
+        histogram_record(&worker->counters.latency_ns[kind],
+                         now_ns > start_ns ? now_ns - start_ns : 0);
     }
 }
 
@@ -241,30 +172,88 @@ static void complain(struct worker *worker, const char *what, const char *why)
     }
 }
 
+static void judge_answer(struct worker *worker, const struct response *response,
+                         const struct slot *slot)
+{
+    if (!options_expects(worker->options, response->status)) {
+        worker->counters.unexpected++;
+    }
+    bool good = response->status >= 200 && response->status < 300;
+    const char *why = good ? check_answer(&worker->check, slot, response) : NULL;
+    if (why != NULL) {
+        char what[64];
+        snprintf(what, sizeof(what), "a wrong answer to %s of key %" PRIu64,
+                 kind_names[slot->request], slot->key);
+        complain(worker, what, why);
+        worker->counters.wrong++;
+    }
+}
+
+static void count_answer(struct worker *worker, const struct response *response,
+                         const struct slot *slot)
+{
+    bool good = response->status >= 200 && response->status < 300;
+    if (good && slot->kind == KIND_INSERT) {
+        inserts_acknowledge(worker->inserts, slot->key);
+    }
+    if (worker->seen_phase != PHASE_MEASURE) {
+        return;
+    }
+    worker->counters.statuses[response->status]++;
+    if (good && kind_has_body(slot->request)) {
+        worker->counters.logical_bytes_written +=
+            worker->requests.key_digits + worker->requests.body.size;
+    }
+}
+
+static void on_answer(struct worker *worker, struct connection *connection, uint32_t index)
+{
+    const struct response *response = &connection->response;
+    const struct slot *slot = &connection->window.slots[index];
+    judge_answer(worker, response, slot);
+    count_answer(worker, response, slot);
+    connection->waiting_since_ns = worker->turn_ns;
+    connection->closing = response->closes;
+    if (slot->kind == KIND_RMW && slot->request == KIND_GET) {
+        window_owe(&connection->window, index);
+        return;
+    }
+    record_latency(worker, slot->kind, slot->start_ns);
+    worker->counters.done[slot->kind] += worker->seen_phase == PHASE_MEASURE;
+    window_end(&connection->window, index);
+    worker->in_flight--;
+}
+
 static enum status read_answer(struct worker *worker, struct connection *connection,
                                struct bytes bytes, size_t *taken_out, bool *done_out)
 {
     struct response *response = &connection->response;
-    bool to_head = false;
+    const struct window *window = &connection->window;
     switch (worker->options->protocol) {
     case PROTOCOL_HTTP:
-        to_head = connection->pending[connection->pending_first].kind == KIND_HEAD;
-        return response_read(response, bytes, to_head, taken_out, done_out);
+        return response_read(response, bytes,
+                             window->slots[window_oldest(window)].request == KIND_HEAD, taken_out,
+                             done_out);
     case PROTOCOL_WIRE:
         return response_wire_read(response, bytes, taken_out, done_out);
     case PROTOCOL_REDIS:
         return response_redis_read(response, bytes, taken_out, done_out);
+    case PROTOCOL_MEMCACHED:
+        return response_memcached_read(response, bytes, taken_out, done_out);
+    case PROTOCOL_COUNT:
+        break;
     }
     UNREACHABLE();
 }
 
 static void on_bytes(struct worker *worker, struct connection *connection, struct bytes bytes)
 {
+    bool wire = worker->options->protocol == PROTOCOL_WIRE;
     if (worker->seen_phase == PHASE_MEASURE) {
         worker->counters.received_bytes += bytes.size;
     }
     while (bytes.size > 0 && !connection->closing) {
-        if (connection->pending_count == 0 && !connection->response.greeting) {
+        if (connection->window.sent.count == 0 && !connection->response.greeting) {
             complain(worker, "bytes after the last answer", "nothing asked for them");
             connection->closing = true;
             worker->counters.errors++;
@@ -279,9 +268,16 @@ static void on_bytes(struct worker *worker, struct connection *connection, struc
             return;
         }
         bytes = bytes_of(bytes.data + taken, bytes.size - taken);
-        if (done) {
-            on_answer(worker, connection);
+        if (!done) {
+            continue;
         }
+        uint32_t index = wire ? connection->response.id - 1 : window_oldest(&connection->window);
+        if (!window_is_sent(&connection->window, index)) {
+            complain(worker, "an answer with an id", "no request in flight has it");
+            connection->closing = true;
+            return;
+        }
+        on_answer(worker, connection, index);
     }
 }
 
@@ -320,9 +316,33 @@ static void on_send(struct worker *worker, const struct io_uring_cqe *cqe)
     }
     /* With room and nothing to wait for it must be looked at again, because more could be
      * written. */
-    if (connection->closing || connection->send_size > 0 ||
-        connection->pending_count < worker->options->pipeline) {
+    if (connection->closing || connection->send_size > 0 || connection->window.owed.count > 0 ||
+        window_has_room(&connection->window)) {
         mark_dirty(worker, connection);
+    }
+}
+
+/* All that is in flight on a connection has waited for too long; it counts with that wait. */
+static void time_out(struct worker *worker, struct connection *connection)
+{
+    struct window *window = &connection->window;
+    for (uint32_t i = 0; i < window->capacity; i++) {
+        const struct slot *slot = &window->slots[i];
+        if (slot->state != SLOT_FREE) {
+            record_latency(worker, slot->kind, slot->start_ns);
+        }
+    }
+    worker->counters.timeouts += window_count(window);
+    worker->in_flight -= window_count(window);
+    window_clear(window);
+    connection->closing = true;
+    mark_dirty(worker, connection);
+}
+
+static void see_behind(struct worker *worker, uint64_t behind)
+{
+    if (behind > worker->counters.behind_max) {
+        worker->counters.behind_max = behind;
     }
 }
 
@@ -331,14 +351,13 @@ static void on_tick(struct worker *worker)
     uint64_t limit_ns = (uint64_t)worker->options->timeout_ms * 1000000u;
     for (uint32_t i = 0; i < worker->connection_count; i++) {
         struct connection *connection = &worker->connections[i];
-        if (connection->pending_count > 0 && !connection->closing &&
+        if (connection->window.sent.count > 0 && !connection->closing &&
             worker->turn_ns > connection->waiting_since_ns + limit_ns) {
-            worker->counters.timeouts += connection->pending_count;
-            worker->in_flight -= connection->pending_count;
-            connection->pending_count = 0;
-            connection->closing = true;
-            mark_dirty(worker, connection);
+            time_out(worker, connection);
         }
+    }
+    if (worker->open_loop && worker->seen_phase == PHASE_MEASURE) {
+        see_behind(worker, schedule_behind(&worker->schedule, worker->turn_ns));
     }
     arm_tick(worker);
 }
@@ -353,6 +372,12 @@ static void greet(struct worker *worker, struct connection *connection)
     connection->send_size = requests->preface_size;
 }
 
+static enum status open_connection(struct worker *worker, struct connection *connection)
+{
+    return connect_to(worker->options->host, worker->options->port,
+                      worker->connection_from + connection->index, &connection->fd);
+}
+
 /* A connection that ended: its socket is closed, its requests are errors, and it is opened again
  * where that makes sense. */
 static void reopen(struct worker *worker, struct connection *connection)
@@ -360,10 +385,9 @@ static void reopen(struct worker *worker, struct connection *connection)
     ASSERT(!connection->receiving && !connection->sending);
     close(connection->fd);
     connection->fd = -1;
-    worker->counters.errors += connection->pending_count;
-    worker->in_flight -= connection->pending_count;
-    connection->pending_count = 0;
-    connection->pending_first = 0;
+    worker->counters.errors += window_count(&connection->window);
+    worker->in_flight -= window_count(&connection->window);
+    window_clear(&connection->window);
     connection->send_size = 0;
     connection->send_offset = 0;
     connection->closing = false;
@@ -371,9 +395,7 @@ static void reopen(struct worker *worker, struct connection *connection)
     bool wanted = worker->seen_phase != PHASE_DRAIN && worker->quota > 0 &&
                   worker->counters.reconnects < RECONNECTS_MAX && !worker->server_gone;
     if (wanted) {
-        const struct load_options *options = worker->options;
-        worker->server_gone =
-            connect_to(options->host, options->port, NULL, &connection->fd) != STATUS_OK;
+        worker->server_gone = open_connection(worker, connection) != STATUS_OK;
     }
     if (connection->fd < 0) {
         worker->alive_count--;
@@ -381,17 +403,6 @@ static void reopen(struct worker *worker, struct connection *connection)
     }
     worker->counters.reconnects++;
     greet(worker, connection);
-}
-
-static void push_ready(struct worker *worker, struct connection *connection)
-{
-    if (!connection->ready) {
-        ASSERT(worker->ready_count < worker->connection_count);
-        connection->ready = true;
-        uint32_t at = worker->ready_first + worker->ready_count++;
-        worker->ready[at >= worker->connection_count ? at - worker->connection_count : at] =
-            connection->index;
-    }
 }
 
 /* What a connection needs after all completions of the turn have been seen. */
@@ -415,43 +426,50 @@ static void settle(struct worker *worker, struct connection *connection)
     if (!connection->receiving) {
         arm_receive(worker, connection);
     }
-    if (worker->interval_ns > 0) {
-        if (may_write(worker, connection)) {
-            push_ready(worker, connection);
+    write_owed(worker, connection);
+    if (!worker->open_loop) {
+        while (may_begin(worker, connection)) {
+            begin_operation(worker, connection, worker->send_ns);
         }
-    } else {
-        while (may_write(worker, connection)) {
-            write_request(worker, connection, worker->send_ns);
-        }
+    } else if (!connection->ready && may_begin(worker, connection)) {
+        connection->ready = true;
+        connection->ready_ns = worker->turn_ns;
+        schedule_push(&worker->schedule, connection->index);
     }
     if (!connection->sending && connection->send_size > 0) {
         send_buffer(worker, connection);
     }
 }
 
-/* Open loop: requests that are due go to connections with room, in turn; those that find none stay
- * due. */
-static void write_due(struct worker *worker)
+/* Begins the operation that is due on a connection with room. */
+static void begin_due(struct worker *worker, struct connection *connection)
 {
-    while (worker->next_ns <= (double)worker->send_ns && worker->ready_count > 0) {
-        struct connection *connection = &worker->connections[worker->ready[worker->ready_first]];
-        uint32_t next = worker->ready_first + 1;
-        worker->ready_first = next == worker->connection_count ? 0 : next;
-        worker->ready_count--;
-        connection->ready = false;
-        if (connection->fd < 0 || !may_write(worker, connection)) {
-            continue;
-        }
-        write_request(worker, connection, (uint64_t)worker->next_ns);
-        worker->next_ns += worker->interval_ns;
-        mark_dirty(worker, connection);
-        if (may_write(worker, connection)) {
-            push_ready(worker, connection);
-        }
+    uint64_t due_ns = schedule_take(&worker->schedule, connection->index);
+    uint64_t could_ns = due_ns > connection->ready_ns ? due_ns : connection->ready_ns;
+    if (due_ns >= worker->measure_from_ns) {
+        histogram_record(&worker->counters.late_ns, worker->send_ns - could_ns);
     }
-    double behind = ((double)worker->send_ns - worker->next_ns) / worker->interval_ns;
-    if (behind > (double)worker->counters.behind_max) {
-        worker->counters.behind_max = (uint64_t)behind;
+    begin_operation(worker, connection, due_ns);
+    mark_dirty(worker, connection);
+    if (may_begin(worker, connection)) {
+        connection->ready = true;
+        schedule_push(&worker->schedule, connection->index);
+    }
+}
+
+/* Open loop: what is due on connections with room; on others it stays due. Gives how many there
+ * were. */
+static uint64_t write_due(struct worker *worker)
+{
+    uint64_t begun = 0;
+    uint32_t index;
+    while (schedule_pop(&worker->schedule, worker->send_ns, &index)) {
+        struct connection *connection = &worker->connections[index];
+        connection->ready = false;
+        if (may_begin(worker, connection)) {
+            begin_due(worker, connection);
+            begun++;
+        }
     }
     for (uint32_t i = 0; i < worker->dirty_count; i++) {
         struct connection *connection = &worker->connections[worker->dirty[i]];
@@ -461,18 +479,36 @@ static void write_due(struct worker *worker)
         }
     }
     worker->dirty_count = 0;
+    return begun;
+}
+
+/* Open loop, when the measured time is over: what was due in it and is not sent has waited until
+ * now at least. */
+static void count_unsent(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->connection_count; i++) {
+        while (schedule_due_ns(&worker->schedule, i) < worker->measure_to_ns) {
+            uint64_t due_ns = schedule_take(&worker->schedule, i);
+            enum kind kind = choose_kind(worker, keys_random(&worker->keys) >> 8);
+            worker->counters.unsent += due_ns >= worker->measure_from_ns;
+            record_latency(worker, kind, due_ns);
+        }
+    }
 }
 
 static uint64_t wait_ns(const struct worker *worker)
 {
-    if (worker->interval_ns <= 0 || worker->ready_count == 0) {
+    uint64_t next_ns = worker->open_loop && worker->seen_phase != PHASE_DRAIN
+                           ? schedule_next_ns(&worker->schedule)
+                           : SCHEDULE_NEVER;
+    if (next_ns == SCHEDULE_NEVER) {
         return URING_WAIT_FOREVER; /* the tick ends it */
     }
-    double left = worker->next_ns - (double)clock_now_ns();
-    return left < POLL_NS ? 0 : (uint64_t)left - POLL_NS / 2;
+    uint64_t now_ns = clock_now_ns();
+    return next_ns < now_ns + POLL_NS ? 0 : next_ns - now_ns - POLL_NS / 2;
 }
 
-static void see_completions(struct worker *worker)
+static unsigned see_completions(struct worker *worker)
 {
     struct io_uring_cqe *cqe;
     unsigned head;
@@ -493,6 +529,30 @@ static void see_completions(struct worker *worker)
         }
     }
     io_uring_cq_advance(&worker->uring.ring, seen);
+    return seen;
+}
+
+static enum phase phase_of(struct worker *worker)
+{
+    return (enum phase)atomic_load_explicit(&worker->phase, memory_order_relaxed);
+}
+
+static void see_phase(struct worker *worker)
+{
+    enum phase phase = phase_of(worker);
+    if (phase == worker->seen_phase) {
+        return;
+    }
+    worker->seen_phase = phase;
+    if (phase == PHASE_MEASURE) {
+        worker->measure_from_ns = worker->turn_ns;
+    } else if (phase == PHASE_DRAIN) {
+        /* What was due at the last sending has been sent, where there was room for it. */
+        worker->measure_to_ns = worker->send_ns + 1;
+        if (worker->open_loop) {
+            count_unsent(worker);
+        }
+    }
 }
 
 static void publish(struct worker *worker)
@@ -502,26 +562,31 @@ static void publish(struct worker *worker)
         completed += worker->counters.done[kind];
     }
     atomic_store_explicit(&worker->completed, completed, memory_order_relaxed);
-    worker->seen_phase = (enum phase)atomic_load_explicit(&worker->phase, memory_order_relaxed);
 }
 
 static enum status turn(struct worker *worker)
 {
-    enum status status = uring_turn(&worker->uring, wait_ns(worker));
+    uint64_t wait = wait_ns(worker);
+    enum status status = uring_turn(&worker->uring, wait);
     if (status != STATUS_OK) {
         return status;
     }
+    uint64_t before_ns = worker->send_ns;
     worker->turn_ns = clock_now_ns();
-    see_completions(worker);
+    unsigned seen = see_completions(worker);
     publish(worker);
+    see_phase(worker);
     worker->send_ns = clock_now_ns();
     uint32_t dirty_count = worker->dirty_count;
     worker->dirty_count = 0;
     for (uint32_t i = 0; i < dirty_count; i++) {
         settle(worker, &worker->connections[worker->dirty[i]]);
     }
-    if (worker->interval_ns > 0) {
-        write_due(worker);
+    uint64_t begun = worker->open_loop ? write_due(worker) : 0;
+    if (worker->open_loop && worker->seen_phase == PHASE_MEASURE) {
+        see_behind(worker, begun);
+        worker->counters.poll_ns +=
+            wait == 0 && seen == 0 && begun == 0 ? worker->send_ns - before_ns : 0;
     }
     return STATUS_OK;
 }
@@ -547,11 +612,42 @@ static enum status worker_open(struct worker *worker)
     enum status status = uring_init(&worker->uring, &uring_options);
     for (uint32_t i = 0; i < worker->connection_count && status == STATUS_OK; i++) {
         struct connection *connection = &worker->connections[i];
-        status = connect_to(worker->options->host, worker->options->port, NULL, &connection->fd);
+        status = open_connection(worker, connection);
         worker->alive_count += status == STATUS_OK;
         greet(worker, connection);
     }
     return status;
+}
+
+/* Until main lets all workers begin. */
+static void await_start(struct worker *worker)
+{
+    static const struct timespec wait = {.tv_nsec = CONNECTED_POLL_NS};
+    atomic_store_explicit(&worker->connected, true, memory_order_release);
+    while (phase_of(worker) == PHASE_CONNECT) {
+        nanosleep(&wait, NULL);
+    }
+}
+
+static void loop(struct worker *worker)
+{
+    worker->turn_ns = worker->send_ns = clock_now_ns();
+    if (worker->open_loop) {
+        schedule_start(&worker->schedule, worker->send_ns + worker->start_offset_ns);
+    }
+    see_phase(worker);
+    for (uint32_t i = 0; i < worker->connection_count; i++) {
+        settle(worker, &worker->connections[i]);
+    }
+    arm_tick(worker);
+    while (worker->status == STATUS_OK && !is_over(worker)) {
+        worker->status = turn(worker);
+    }
+    publish(worker);
+    if (worker->status == STATUS_OK && worker->alive_count == 0 &&
+        worker->counters.errors + worker->counters.reconnects > 0 && worker->quota > 0) {
+        worker->status = STATUS_CLOSED;
+    }
 }
 
 void *worker_run(void *argument)
@@ -560,151 +656,10 @@ void *worker_run(void *argument)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     worker->status = worker_open(worker);
     if (worker->status == STATUS_OK) {
-        worker->turn_ns = worker->send_ns = clock_now_ns();
-        worker->next_ns = (double)worker->send_ns;
-        publish(worker);
-        for (uint32_t i = 0; i < worker->connection_count; i++) {
-            settle(worker, &worker->connections[i]);
-        }
-        arm_tick(worker);
-        while (worker->status == STATUS_OK && !is_over(worker)) {
-            worker->status = turn(worker);
-        }
-        publish(worker);
-        if (worker->status == STATUS_OK && worker->alive_count == 0 &&
-            worker->counters.errors + worker->counters.reconnects > 0 && worker->quota > 0) {
-            worker->status = STATUS_CLOSED;
-        }
+        await_start(worker);
+        loop(worker);
     }
     uring_deinit(&worker->uring);
     atomic_store_explicit(&worker->finished, true, memory_order_release);
     return NULL;
-}
-
-/* The share of one thread: total divided, the remainder to the first ones. */
-static uint64_t share(uint64_t total, uint32_t index, uint32_t count)
-{
-    return total / count + (index < total % count);
-}
-
-static void keys_of_thread(const struct load_options *options, uint32_t index,
-                           struct worker *worker)
-{
-    struct keys_options keys = options->keys;
-    keys.seed += (uint64_t)index << 32;
-    worker->quota = UINT64_MAX;
-    if (options->fill) {
-        uint64_t before = 0;
-        for (uint32_t i = 0; i < index; i++) {
-            before += share(options->keys.count, i, options->thread_count);
-        }
-        keys.from += before;
-        keys.count = share(options->keys.count, index, options->thread_count);
-        worker->quota = keys.count;
-    }
-    keys_init(&worker->keys, &keys);
-}
-
-static enum status connections_create(struct worker *worker)
-{
-    uint32_t count = worker->connection_count;
-    uint32_t pipeline = worker->options->pipeline;
-    worker->connections = (struct connection *)calloc(count, sizeof(struct connection));
-    worker->dirty = (uint32_t *)calloc(count, sizeof(uint32_t));
-    worker->ready = (uint32_t *)calloc(count, sizeof(uint32_t));
-    if (worker->connections == NULL || worker->dirty == NULL || worker->ready == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        struct connection *connection = &worker->connections[i];
-        connection->fd = -1;
-        connection->index = i;
-        connection->pending = (struct pending *)calloc(pipeline, sizeof(struct pending));
-        connection->buffer = (uint8_t *)malloc(worker->requests.preface_size +
-                                               (size_t)pipeline * worker->requests.size_max);
-        if (connection->pending == NULL || connection->buffer == NULL) {
-            return STATUS_NO_MEMORY;
-        }
-    }
-    return STATUS_OK;
-}
-
-enum status worker_create(const struct load_options *options, uint32_t index, uint64_t serial_from,
-                          struct worker **worker_out)
-{
-    ASSERT(index < options->thread_count);
-    *worker_out = NULL;
-    struct worker *worker = (struct worker *)calloc(1, sizeof(*worker));
-    if (worker == NULL) {
-        return STATUS_NO_MEMORY;
-    }
-    worker->options = options;
-    worker->uring.ring.ring_fd = -1;
-    worker->connection_count =
-        (uint32_t)share(options->connection_count, index, options->thread_count);
-    if (options->rate > 0) {
-        worker->interval_ns = 1e9 * (double)options->thread_count / options->rate;
-    }
-    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
-        histogram_reset(&worker->counters.latency_ns[kind]);
-    }
-    atomic_init(&worker->phase, options->fill ? PHASE_MEASURE : PHASE_WARMUP);
-    keys_of_thread(options, index, worker);
-    enum status status = requests_create(options, serial_from, &worker->requests);
-    if (status == STATUS_OK) {
-        status = connections_create(worker);
-    }
-    if (status != STATUS_OK) {
-        worker_destroy(&worker);
-    }
-    *worker_out = worker;
-    return status;
-}
-
-void worker_destroy(struct worker **worker_in)
-{
-    struct worker *worker = *worker_in;
-    if (worker == NULL) {
-        return;
-    }
-    for (uint32_t i = 0; worker->connections != NULL && i < worker->connection_count; i++) {
-        struct connection *connection = &worker->connections[i];
-        if (connection->fd >= 0) {
-            close(connection->fd);
-        }
-        response_reset(&connection->response);
-        free(connection->pending);
-        free(connection->buffer);
-    }
-    requests_destroy(&worker->requests);
-    free(worker->connections);
-    free(worker->dirty);
-    free(worker->ready);
-    free(worker);
-    *worker_in = NULL;
-}
-
-void worker_set_phase(struct worker *worker, enum phase phase)
-{
-    atomic_store_explicit(&worker->phase, (int)phase, memory_order_relaxed);
-}
-
-bool worker_is_finished(struct worker *worker)
-{
-    return atomic_load_explicit(&worker->finished, memory_order_acquire);
-}
-
-uint64_t worker_completed(struct worker *worker)
-{
-    return atomic_load_explicit(&worker->completed, memory_order_relaxed);
-}
-
-const struct counters *worker_counters(const struct worker *worker)
-{
-    return &worker->counters;
-}
-
-enum status worker_status(const struct worker *worker)
-{
-    return worker->status;
 }

@@ -1,12 +1,16 @@
 /*
  * worker.h: one thread of load: its connections, its ring, what it counted.
  *
- * Owner:     main makes it and starts worker_run on a thread; from then on only `phase`, `finished`
- *            and `completed` may be touched by others, until that thread has been joined.
+ * Owner:     main makes it and starts worker_run on a thread; from then on only `phase`,
+ *            `connected`, `finished` and `completed` may be touched by others, until that thread
+ *            has been joined.
  * Memory:    taken by worker_create; heads that arrive in pieces take a little more.
  * Time:      CLOCK_MONOTONIC, read twice a turn.
- * Invariant: requests in flight on a connection are at most `pipeline`, and every request written
- *            ends as exactly one answer, timeout or error.
+ * Invariant: operations in flight on a connection are at most `pipeline`, and each ends as exactly
+ *            one answer (an rmw: two), timeout or error. Of those that were to begin in the
+ *            measured time, every one that was answered, timed out or could not even be sent is in
+ *            the latencies, also when that was later.
+ * Tests:     tests/integration/test_bench_load.py
  */
 #ifndef FRESHET_BENCH_LOAD_WORKER_H
 #define FRESHET_BENCH_LOAD_WORKER_H
@@ -15,26 +19,36 @@
 #include <stdint.h>
 
 #include "bench/load/histogram.h"
+#include "bench/load/inserts.h"
 #include "bench/load/options.h"
 #include "protocol/base/status.h"
 
 #define HTTP_STATUS_END 600
 
-enum phase { PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN };
+/* Workers connect, and wait until main has seen that all of them are: time spent on that is in no
+ * figure. */
+enum phase { PHASE_CONNECT, PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN };
 
-/* Counted while measuring, but for what is wrong: that counts from the first request to the
+/* Counted while measuring, but for what went wrong: that counts from the first request to the
  * last. */
 struct counters {
-    uint64_t done[KIND_COUNT];
-    uint64_t statuses[HTTP_STATUS_END];
-    uint64_t unexpected; /* answers with a status that is not expected */
-    uint64_t errors;     /* requests that ended without an answer */
+    uint64_t done[KIND_COUNT];          /* operations */
+    uint64_t statuses[HTTP_STATUS_END]; /* answers */
+    uint64_t unexpected;                /* answers with a status that is not expected */
+    uint64_t wrong;                     /* answers whose body is not right */
+    uint64_t errors;                    /* operations that ended without an answer */
     uint64_t timeouts;
     uint64_t reconnects;
     uint64_t received_bytes;
     uint64_t sent_bytes;
-    uint64_t behind_max; /* open loop: the most requests that were due and not sent */
+    uint64_t logical_bytes_written; /* keys and values of writes that were answered with 2xx */
+    uint64_t behind_max;            /* open loop: the most operations that were due and not sent */
+    uint64_t unsent;  /* open loop: due in the measured time and not sent when it was over */
+    uint64_t poll_ns; /* open loop: spent waiting for the next one to be due, on the CPU */
+    /* From when an operation was to begin: those that were to begin while measuring. */
     struct histogram latency_ns[KIND_COUNT];
+    /* Open loop: how much later than it could an operation was sent, for want of this program. */
+    struct histogram late_ns;
 };
 
 struct worker;
@@ -42,23 +56,22 @@ struct worker;
 /* index of thread_count: its share of connections, rate and (when filling) keys. On failure
  * *worker_out is NULL. */
 MUST_USE enum status worker_create(const struct load_options *options, uint32_t index,
-                                   uint64_t serial_from, struct worker **worker_out);
+                                   uint64_t serial_from, struct inserts *inserts,
+                                   struct worker **worker_out);
 void worker_destroy(struct worker **worker);
 
 /* The body of the thread (for pthread_create); the argument is the worker. */
 void *worker_run(void *argument);
 
 void worker_set_phase(struct worker *worker, enum phase phase);
+bool worker_is_connected(struct worker *worker); /* or finished, when it could not */
 bool worker_is_finished(struct worker *worker);
-uint64_t worker_completed(struct worker *worker); /* answers while measuring, so far */
+uint64_t worker_completed(struct worker *worker); /* operations while measuring, so far */
 
 /* After the join: what it counted, and whether it ended as it should. */
 const struct counters *worker_counters(const struct worker *worker);
 enum status worker_status(const struct worker *worker);
 
 uint64_t clock_now_ns(void);
-
-/* A connected TCP socket without delay, from source (NULL: any); failures are said on stderr. */
-MUST_USE enum status connect_to(const char *host, uint16_t port, const char *source, int *fd_out);
 
 #endif
