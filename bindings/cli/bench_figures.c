@@ -88,7 +88,7 @@ double bench_times_us(const struct bench_times *times, double part)
 void bench_run_sum(struct bench_run *run)
 {
     memset(&run->all, 0, sizeof(run->all));
-    for (size_t kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
+    for (enum bench_kind kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
         bench_times_add(&run->all, &run->times[kind]);
     }
 }
@@ -183,7 +183,7 @@ static void config_print(const struct bench_output *output, const struct bench_r
            ",\"threads\":1,\"seconds\":%" PRIu64 ",\"warmup\":0,\"rate\":%" PRIu64 ",\"mix\":{",
            plan->connections, plan->pipeline, plan->seconds, run->rate);
     const char *comma = "";
-    for (size_t kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
+    for (enum bench_kind kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
         if (plan->weights[kind] > 0) {
             printf("%s\"%s\":%" PRIu64, comma, bench_kind_name(kind), plan->weights[kind]);
             comma = ",";
@@ -222,7 +222,7 @@ static void run_print_json(const struct bench_output *output, const struct bench
     latency_print(&run->all);
     fputs(",\"latency_us_by_method\":{", stdout);
     comma = "";
-    for (size_t kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
+    for (enum bench_kind kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
         if (run->times[kind].count > 0) {
             printf("%s\"%s\":", comma, bench_kind_name(kind));
             latency_print(&run->times[kind]);
@@ -260,7 +260,7 @@ static void head_print(const struct bench_output *output)
     printf("%s records ", cli_count_text(plan->records, text));
     printf("of %s bytes, %s;", cli_count_text(plan->value_bytes, text),
            bench_distribution_name(plan->distribution));
-    for (size_t kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
+    for (enum bench_kind kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
         if (plan->weights[kind] > 0) {
             printf(" %.3g %% %s", 100 * (double)plan->weights[kind] / (double)plan->weight_sum,
                    bench_kind_name(kind));
