@@ -17,8 +17,8 @@ from harness.servers import BenchError
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Each offers BENCHES = {name: function(bench)}, whose options beyond the common ones are added by
-# ARGUMENTS = {name: function(parser)}; or COMMANDS = {name: function(argv)} for what measures no server. Their docstrings
-# are the help.
+# ARGUMENTS = {name: function(parser)}, and whose record is given to AFTER = {name: function(path)}; or
+# COMMANDS = {name: function(argv)} for what measures no server. Their docstrings are the help.
 MODULES = ("suites.floor_ratios", "suites.memory", "suites.start", "suites.filter", "suites.changes", "suites.wire",
            "suites.scenarios", "suites.peers", "suites.scaling", "report.report", "report.compare", "micro.instructions")
 # These take long, or do nothing until they are told what.
@@ -30,16 +30,18 @@ class Registry:
     benches: dict[str, Callable]
     commands: dict[str, Callable]
     arguments: dict[str, Callable]
+    after: dict[str, Callable]
 
 
 def register():
-    registry = Registry({}, {}, {})
+    registry = Registry({}, {}, {}, {})
     for name in MODULES:
         if (HERE / name.replace(".", "/")).with_suffix(".py").exists():
             module = importlib.import_module(name)
             registry.benches.update(getattr(module, "BENCHES", {}))
             registry.commands.update(getattr(module, "COMMANDS", {}))
             registry.arguments.update(getattr(module, "ARGUMENTS", {}))
+            registry.after.update(getattr(module, "AFTER", {}))
     return registry
 
 
@@ -105,7 +107,7 @@ def make_parser(registry):
     return parser
 
 
-def run_one(function, options):
+def run_one(function, options, after=None):
     """True when all checks passed."""
     results.FOLDER.mkdir(parents=True, exist_ok=True)
     failure = None
@@ -120,6 +122,8 @@ def run_one(function, options):
     if bench.runs:
         path = results.write(options.name, bench, ["./dev", "bench", *sys.argv[1:]], failure)
         print(f"  written: {path.relative_to(results.ROOT)}")
+        if after is not None:
+            after(path)
     return failure is None and all(check["pass"] for check in bench.checks)
 
 
@@ -138,7 +142,7 @@ def main():
     # SIGTERM unwinds like Ctrl-C, so that no server and no data directory stays behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.name != "all":
-        return 0 if run_one(registry.benches[options.name], options) else 1
+        return 0 if run_one(registry.benches[options.name], options, registry.after.get(options.name)) else 1
     passed = [run_one(function, parser.parse_args([name, *arguments[1:]]))
               for name, function in registry.benches.items() if name not in NOT_IN_ALL]
     return 0 if all(passed) else 1
