@@ -37,6 +37,7 @@ void report_add(struct report *report, const struct counters *counters)
     to->wrong += counters->wrong;
     to->errors += counters->errors;
     to->timeouts += counters->timeouts;
+    to->answered += counters->answered;
     to->reconnects += counters->reconnects;
     to->received_bytes += counters->received_bytes;
     to->sent_bytes += counters->sent_bytes;
@@ -218,7 +219,9 @@ static void print_json(const struct report *report, FILE *to)
             counters->wrong, counters->reconnects, counters->behind_max, counters->unsent,
             counters->sent_bytes, counters->received_bytes, counters->logical_bytes_written,
             report->keys_end);
-    if (report->options->idle_count > 0) {
+    if (report->options->idle_count == 0) {
+        fprintf(to, ",\"answered\":%" PRIu64, counters->answered);
+    } else {
         fprintf(to, ",\"idle_opened\":%" PRIu64 ",\"idle_alive\":%" PRIu64, report->idle_opened,
                 report->idle_alive);
     }

@@ -210,6 +210,7 @@ static void on_answer(struct worker *worker, struct connection *connection, uint
 {
     const struct response *response = &connection->response;
     const struct slot *slot = &connection->window.slots[index];
+    worker->counters.answered++;
     judge_answer(worker, response, slot);
     count_answer(worker, response, slot);
     connection->waiting_since_ns = worker->turn_ns;

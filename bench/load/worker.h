@@ -34,6 +34,7 @@ enum phase { PHASE_CONNECT, PHASE_WARMUP, PHASE_MEASURE, PHASE_DRAIN };
 struct counters {
     uint64_t done[KIND_COUNT];          /* operations */
     uint64_t statuses[HTTP_STATUS_END]; /* answers */
+    uint64_t answered;                  /* requests, before and after the measured time, too */
     uint64_t unexpected;                /* answers with a status that is not expected */
     uint64_t wrong;                     /* answers whose body is not right */
     uint64_t errors;                    /* operations that ended without an answer */
