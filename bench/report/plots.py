@@ -4,10 +4,8 @@ matplotlib knows colours, a page has a light and a dark theme: each colour is dr
 the theme's variable of it. Text stays text, in the page's font. The same figure gives the same bytes.
 """
 
-import html
 import io
 import math
-import re
 from typing import Any
 
 import matplotlib
@@ -15,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullFormatter, NullLocator
 
-from report import colours, words
+from report import colours, svg, words
 from report.figures import Bars, Curves, Figure, Line
 from report.measured import is_ours
 
@@ -200,23 +198,6 @@ def _draw_curves(figure: Curves, colour_of: dict[str, str]) -> Sheet:
     return sheet
 
 
-# ---- SVG ----
-
-
-def _themed(svg: str, title: str) -> str:
-    """Without what a page cannot have twice or does not need, and with the theme's names for the colours."""
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="(?!m[0-9a-f]|p[0-9a-f])[a-z0-9_.]+"', "", svg)
-    for variable, (light, _) in colours.THEME.items():
-        if variable != "paper":
-            svg = svg.replace(light, f"var(--{variable},{light})")
-    # The shorthand names a size and a family; the family is the page's.
-    svg = re.sub(r"(font: [^;\"]*?\d+(?:\.\d+)?px) [^;\"]*", r"\1 system-ui, sans-serif", svg)
-    svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1).strip() + "\n"
-
-
 def draw(figure: Figure, colour_of: dict[str, str]) -> str:
     """The figure as an SVG element for a page that has the theme's variables."""
     with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": figure.name}):
@@ -224,12 +205,4 @@ def draw(figure: Figure, colour_of: dict[str, str]) -> str:
         out = io.StringIO()
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         sheet.savefig(out, format="svg", transparent=True, metadata=nothing)
-    return _themed(out.getvalue(), figure.title)
-
-
-def standalone(svg: str) -> str:
-    """The same as a file of its own: with the theme, and on paper of its own, so that it reads on any page."""
-    paper = '<rect width="100%" height="100%" rx="6" style="fill:var(--paper)"/>'
-    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
-    opened = svg.replace("<svg", f'<svg width="{width}" height="{height}"', 1)
-    return re.sub(r"(<svg[^>]*>)", rf"\1<style>{colours.style()}</style>{paper}", opened, count=1)
+    return svg.themed(out.getvalue(), figure.title)

@@ -5,7 +5,7 @@ import importlib.util
 import pathlib
 import sys
 
-from report import colours, figures, markdown, page
+from report import colours, figures, markdown, page, svg
 from report.measured import Measured, ReportError, read_and_warn
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -36,13 +36,11 @@ def _put_plots(all_measured: list[Measured], folder: pathlib.Path) -> None:
     draw = drawer()
     if draw is None:
         raise ReportError(f"--plots needs {PLOTS_NEED}: apt-get install {PLOTS_NEED}")
-    from report import plots
-
     colour_of = colours.assign(page.labels_of(all_measured))
     for measured in all_measured:
         for scenario in measured.scenarios():
             for figure in figures.of_scenario(measured, scenario):
-                _put(folder / f"{figure.name}.svg", plots.standalone(draw(figure, colour_of)))
+                _put(folder / f"{figure.name}.svg", svg.standalone(draw(figure, colour_of)))
 
 
 def write(paths: list[pathlib.Path], html: pathlib.Path | None = None, markdown_to: pathlib.Path | None = None,

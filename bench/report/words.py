@@ -1,5 +1,6 @@
 """Numbers and settings as people read them."""
 
+import math
 from typing import Any
 
 from report.measured import METRICS, Point
@@ -14,10 +15,7 @@ def digits(value: float) -> str:
         return "0"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    for places, above in ((0, 100), (1, 10), (2, 1), (3, 0.1)):
-        if abs(value) >= above:
-            return f"{value:.{places}f}"
-    return f"{value:.3g}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def size(value: float) -> str:
