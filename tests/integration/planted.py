@@ -7,8 +7,8 @@
     with Planted("http", stall) as server:
         …  # http://127.0.0.1:{server.port}/products/KEY, GET and PUT
 
-It speaks HTTP/1.1, RESP or Freshet's frames on one thread, so what holds up one answer holds up all behind it. It keeps
-what it is given, and is asked to plant something before each answer.
+It speaks HTTP/1.1, RESP, memcached's text or Freshet's frames on one thread, so what holds up one answer holds up all
+behind it. It keeps what it is given, and is asked to plant something before each answer.
 """
 
 import collections
@@ -48,7 +48,7 @@ class Http:
     def answer(cls, request, status, body=b"", length=None):
         """length: what the head says of the body, when that is to be a lie."""
         size = len(body) if length is None else length
-        head = f"HTTP/1.1 {status} {cls.REASONS[status]}\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+        head = f"HTTP/1.1 {status} {cls.REASONS[status]}\r\nContent-Length: {size}\r\n\r\n"
         return head.encode() + body
 
 
@@ -80,6 +80,31 @@ class Resp:
             size = len(body) if length is None else length
             return b"$-1\r\n" if status == 404 else b"$%d\r\n%s\r\n" % (size, body)
         return b"+OK\r\n" if request.method == "PUT" else b":1\r\n"
+
+
+class Memcached:
+    """get, set and delete of a key."""
+
+    METHODS = {b"get": "GET", b"set": "PUT", b"delete": "DELETE"}
+
+    @classmethod
+    def split(cls, data):
+        line, found, rest = data.partition(b"\r\n")
+        words = line.split(b" ")
+        size = int(words[4]) if found and words[0] == b"set" else -2
+        if not found or len(rest) < size + 2:
+            return None, data
+        return Request(cls.METHODS[words[0]], words[1].decode(), rest[: max(size, 0)]), rest[size + 2 :]
+
+    @staticmethod
+    def answer(request, status, body=b"", length=None):
+        if status == 500:
+            return b"SERVER_ERROR planted\r\n"
+        if request.method == "GET":
+            size = len(body) if length is None else length
+            value = b"VALUE %s 0 %d\r\n%s\r\n" % (request.key.encode(), size, body)
+            return (b"" if status == 404 else value) + b"END\r\n"
+        return b"STORED\r\n" if request.method == "PUT" else b"DELETED\r\n"
 
 
 class Wire:
@@ -124,7 +149,7 @@ class Wire:
         return bytes([document[0] + 1]) + pack("id") + pack(key) + document[1:]
 
 
-PROTOCOLS = {"http": Http, "redis": Resp, "wire": Wire}
+PROTOCOLS = {"http": Http, "redis": Resp, "memcached": Memcached, "wire": Wire}
 
 
 class Planted:
@@ -166,14 +191,13 @@ class Planted:
             self.values.pop(request.key, None)
             return self.protocol.answer(request, 200)
         value = self.values.get(request.key)
-        return self.protocol.answer(request, 404 if value is None else 200, self.body(request.key))
+        return self.protocol.answer(request, 404) if value is None else self.found(request, value)
 
-    def body(self, key):
-        """What a GET of the key has to say."""
-        value = self.values.get(key, b"")
-        if self.protocol is Http and value:
-            return b'{"id":"%s",%s' % (key.encode(), value[1:])
-        return value
+    def found(self, request, value, key=None):
+        """The answer to a GET that this value is there, as the record of that key."""
+        if self.protocol is Http:
+            value = b'{"id":"%s",%s' % ((key or request.key).encode(), value[1:])
+        return self.protocol.answer(request if key is None else request._replace(key=key), 200, value)
 
     # ---- the loop ----
 

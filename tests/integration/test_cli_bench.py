@@ -246,7 +246,8 @@ class TestScenarios(ServedTest):
         self.assertIn("No such file", self.cli("bench", "run", "/nowhere.yaml", status=1).err)
         self.assertIn("directory", self.cli("bench", "run", "/", status=1).err)
         # One of the command line does not make a wrong one in the file right.
-        self.assertIn(":1: records", self.cli("bench", "run", self.scenario("records: x\n"), "--records", "5", status=1).err)
+        path = self.scenario("records: x\n")
+        self.assertIn(":1: records", self.cli("bench", "run", path, "--records", "5", status=1).err)
 
 
 class TestPlanted(BenchTest):
