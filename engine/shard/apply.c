@@ -117,7 +117,7 @@ void apply_batch_rows(struct shard *shard, struct store_batch *batch,
     }
 }
 
-static void applied_row(struct shard *shard, struct store_batch *batch, uint64_t epoch,
+void apply_position_row(struct shard *shard, struct store_batch *batch, uint64_t epoch,
                         uint64_t sequence)
 {
     uint8_t key_bytes[1];
@@ -127,13 +127,6 @@ static void applied_row(struct shard *shard, struct store_batch *batch, uint64_t
     row_applied_key(&key);
     row_applied_write(epoch, sequence, &value);
     shard->store->vtable->batch_put(batch, writer_bytes(&key), writer_bytes(&value));
-}
-
-enum status apply_store(struct shard *shard, struct store_batch *batch, uint64_t epoch,
-                        uint64_t sequence)
-{
-    applied_row(shard, batch, epoch, sequence);
-    return store_apply(shard->store, batch);
 }
 
 /* ---- cache and generations ---- */
@@ -281,15 +274,14 @@ void shard_fail(struct shard *shard, enum status status)
 
 bool apply_step(struct shard *shard)
 {
-    if (queue_is_empty(&shard->committed) || shard->applies_held ||
-        shard->thread->now_ns < shard->apply_retry_at_ns) {
+    if (queue_is_empty(&shard->committed) || shard->thread->now_ns < shard->apply_retry_at_ns) {
         return false;
     }
     struct write *last = NULL;
     uint64_t bytes;
     uint32_t count = slice_gather(shard, &last, &bytes);
-    enum status status =
-        apply_store(shard, shard->batch, last->commit.epoch, last->commit.sequence);
+    apply_position_row(shard, shard->batch, last->commit.epoch, last->commit.sequence);
+    enum status status = store_apply(shard->store, shard->batch);
 #ifdef FRESHET_PLANT_REFUSED_APPLY_DROPPED
     status = STATUS_OK;
 #endif
@@ -315,8 +307,5 @@ bool apply_step(struct shard *shard)
 
 uint64_t apply_deadline(const struct shard *shard)
 {
-    if (queue_is_empty(&shard->committed) || shard->applies_held) {
-        return UINT64_MAX;
-    }
-    return shard->apply_retry_at_ns;
+    return queue_is_empty(&shard->committed) ? UINT64_MAX : shard->apply_retry_at_ns;
 }

@@ -58,8 +58,32 @@ static void shard_destroy(struct shard **shard)
     if ((*shard)->batch != NULL) {
         (*shard)->store->vtable->batch_destroy((*shard)->batch);
     }
+    store_buffer_destroy(&(*shard)->buffer);
     free(*shard);
     *shard = NULL;
+}
+
+/* Twice as many rows save little more. Keys and values have room for what is common. */
+#define BUFFER_ROWS_DEFAULT     4096u
+#define BUFFER_KEY_BYTES_MEAN   64u
+#define BUFFER_VALUE_BYTES_MEAN 512u
+
+static enum status shard_buffer_create(struct shard *shard, struct store *store)
+{
+    uint32_t rows = shard->engine->options.buffer_rows_max;
+    rows = rows == 0 ? BUFFER_ROWS_DEFAULT : rows;
+    const struct buffer_limits limits = {
+        .rows_max = rows,
+        .keys_bytes_max = rows * BUFFER_KEY_BYTES_MEAN,
+        .values_bytes_max = rows * BUFFER_VALUE_BYTES_MEAN,
+    };
+    enum status status = store_buffer_create(store, &limits, &shard->buffer);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    shard->store = store_buffer_store(shard->buffer);
+    shard->batch = store_batch_create(shard->store);
+    return shard->batch == NULL ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
 static enum status shard_create(struct engine *engine, uint32_t number, struct shard **out)
@@ -73,14 +97,14 @@ static enum status shard_create(struct engine *engine, uint32_t number, struct s
     shard->number = number;
     shard->engine = engine;
     shard->thread = &engine->threads[number % options->thread_count];
-    shard->store = options->stores[number];
-    shard->batch = store_batch_create(shard->store);
     const struct cache_options cache_options = {
         .bytes_max = options->cache_bytes / options->shard_count,
         .shared = options->thread_count > 1,
     };
-    enum status status =
-        shard->batch == NULL ? STATUS_NO_MEMORY : cache_create(&cache_options, &shard->cache);
+    enum status status = shard_buffer_create(shard, options->stores[number]);
+    if (status == STATUS_OK) {
+        status = cache_create(&cache_options, &shard->cache);
+    }
     if (status != STATUS_OK) {
         shard_destroy(&shard);
         return status;
@@ -502,6 +526,7 @@ static uint64_t shards_step(struct engine_thread *thread)
         struct shard *shard = engine->shards[i];
         bool more = apply_step(shard);
         flush_step(shard);
+        more |= store_buffer_step(shard->buffer);
         cache_step(shard);
         deadline = more ? 0 : earlier(deadline, apply_deadline(shard));
         deadline = earlier(deadline, flush_deadline(shard));

@@ -2,12 +2,13 @@
  * From memtable to files, by our own decision: when a memtable is large, when its oldest entry
  * keeps too much of the journal from being recycled, and at the end.
  *
- * The store must never be persisted ahead of the journal. With durability `sync` whatever is
- * applied is durable. Otherwise applies are held from before the journal is asked to sync until the
- * memtable is closed:
+ * The store must never be persisted ahead of the journal. So the write buffer before it is held,
+ * with all in the memtable that was applied, from before the journal is asked to sync until the
+ * memtable is closed; with durability `sync` whatever is applied is durable already. Applies go on
+ * meanwhile, into the buffer:
  *
- *     IDLE -> SYNCING (applies held unless durable) -> CLOSING (a store thread switches the
- *     memtable) -> applies go on
+ *     IDLE (the buffer drains) -> SYNCING (unless durable) -> CLOSING (a store thread switches the
+ *     memtable) -> the buffer is released
  *          -> WAITING (the same job waits for the files) -> IDLE, with a new persisted position
  *
  * At most EXECUTOR_WAITS_MAX shards are on this way at a time. Shards fill alike, so without that
@@ -19,6 +20,10 @@
 #include "engine/shard/shard_internal.h"
 
 #define FLUSH_RETRY_NS 1000000000ull
+
+/* With no more rows than this in the buffer it is held at once; they take less than a
+ * millisecond. */
+#define FLUSH_BUFFER_ROWS 256
 
 static void close_came_back(struct message *message);
 
@@ -78,12 +83,24 @@ static bool place_take(struct engine *engine)
     return false;
 }
 
+static void place_give(struct engine *engine)
+{
+    uint32_t running = atomic_fetch_sub(&engine->flushes_running, 1);
+    ASSERT(running > 0 && running <= EXECUTOR_WAITS_MAX);
+}
+
 static void flush_end(struct shard *shard)
 {
     ASSERT(shard->flush_stage != FLUSH_IDLE);
     shard->flush_stage = FLUSH_IDLE;
-    uint32_t running = atomic_fetch_sub(&shard->engine->flushes_running, 1);
-    ASSERT(running > 0 && running <= EXECUTOR_WAITS_MAX);
+    place_give(shard->engine);
+}
+
+/* The memtable is closed, or will not be: what waits in the buffer may go on. */
+static void buffer_release(struct shard *shard)
+{
+    store_buffer_release(shard->buffer);
+    shard->apply_retry_at_ns = 0;
 }
 
 static void flush_failed(struct shard *shard)
@@ -91,7 +108,6 @@ static void flush_failed(struct shard *shard)
     flush_end(shard);
     shard->unflushed_bytes += shard->flush_bytes; /* still there, and still wanting to be flushed */
     shard->flush_bytes = 0;
-    shard->applies_held = false;
     shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
     shard->watched_applied = UINT64_MAX; /* ask the store whether that was for good */
 }
@@ -121,7 +137,7 @@ static void close_came_back(struct message *message)
     struct store_job *job = CONTAINER_OF(message, struct store_job, message);
     struct shard *shard = CONTAINER_OF(job, struct shard, flush_job);
     ASSERT(shard->flush_stage == FLUSH_CLOSING);
-    shard->applies_held = false;
+    buffer_release(shard);
     if (shard->flush_status != STATUS_OK) {
         flush_failed(shard);
         return;
@@ -133,10 +149,6 @@ static void close_came_back(struct message *message)
 static void memtable_close(struct shard *shard)
 {
     shard->flush_stage = FLUSH_CLOSING;
-    shard->flush_mark = atomic_load_explicit(&shard->engine->applied_bytes, memory_order_relaxed);
-    /* What is applied while the job runs may end up on either side; it counts as not flushed. */
-    shard->flush_bytes = shard->unflushed_bytes;
-    shard->unflushed_bytes = 1;
     job_start(shard, close_run, close_came_back);
 }
 
@@ -146,10 +158,11 @@ static void sync_came_back(struct message *message)
     struct shard *shard = CONTAINER_OF(sync, struct shard, flush_sync);
     ASSERT(shard->flush_stage == FLUSH_SYNCING);
     if (sync->status != STATUS_OK) {
+        buffer_release(shard);
         flush_failed(shard);
         return;
     }
-    ASSERT(sync->durable_sequence >= atomic_load(&shard->applied));
+    ASSERT(sync->durable_sequence >= shard->flush_applied);
     memtable_close(shard);
 }
 
@@ -168,8 +181,19 @@ static bool flush_wanted(const struct shard *shard)
             shard->committed_count == 0);
 }
 
+/* What is applied from here on is not in this flush. */
+static void flush_mark(struct shard *shard)
+{
+    shard->flush_applied = atomic_load(&shard->applied);
+    shard->flush_mark = atomic_load_explicit(&shard->engine->applied_bytes, memory_order_relaxed);
+    shard->flush_bytes = shard->unflushed_bytes;
+    shard->unflushed_bytes = 1; /* not nothing: unflushed_mark stays where it is */
+}
+
+/* The buffer is held. */
 static void flush_start(struct shard *shard)
 {
+    flush_mark(shard);
     struct journal *journal = shard->engine->journal;
     bool durable = shard->engine->options.journal_durable_on_commit;
 #ifdef FRESHET_PLANT_FLUSH_UNSYNCED
@@ -180,7 +204,6 @@ static void flush_start(struct shard *shard)
         return;
     }
     shard->flush_stage = FLUSH_SYNCING;
-    shard->applies_held = true;
     shard->flush_sync = (struct journal_sync){
         .message = {.receive = sync_came_back},
         .reply_to = &shard->thread->mailbox,
@@ -242,12 +265,28 @@ static void watch_step(struct shard *shard)
     executor_submit(shard->engine->options.executor, &shard->watch_job);
 }
 
+/* Most of the buffer goes on its way in steps, the rest at once. */
+static bool buffer_is_ready(struct shard *shard)
+{
+    if (store_buffer_rows(shard->buffer) > FLUSH_BUFFER_ROWS) {
+        store_buffer_hasten(shard->buffer);
+        return false;
+    }
+    return true;
+}
+
 void flush_step(struct shard *shard)
 {
     watch_step(shard);
-    if (shard->flush_stage == FLUSH_IDLE && shard->thread->now_ns >= shard->flush_retry_at_ns &&
-        flush_wanted(shard) && place_take(shard->engine)) {
+    if (shard->flush_stage != FLUSH_IDLE || shard->thread->now_ns < shard->flush_retry_at_ns ||
+        !flush_wanted(shard) || !buffer_is_ready(shard) || !place_take(shard->engine)) {
+        return;
+    }
+    if (store_buffer_hold(shard->buffer) == STATUS_OK) {
         flush_start(shard);
+    } else { /* the store refuses, or failed: then the next apply says so */
+        place_give(shard->engine);
+        shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
     }
 }
 

@@ -62,12 +62,20 @@ static enum status flush_if_large(struct shard *shard)
     return large ? flush_now(shard) : STATUS_OK;
 }
 
+/* Into the memtable, too: what is read here, and flushed, is looked for there. */
 static enum status store_apply_patiently(struct shard *shard)
 {
     enum status status = store_apply(shard->store, shard->batch);
     for (int tries = 0; status == STATUS_BUSY && tries < REPLAY_RETRIES_MAX; tries++) {
         sched_yield();
         status = store_apply(shard->store, shard->batch);
+    }
+    if (status == STATUS_OK) {
+        status = store_buffer_settle(shard->buffer);
+    }
+    for (int tries = 0; status == STATUS_BUSY && tries < REPLAY_RETRIES_MAX; tries++) {
+        sched_yield();
+        status = store_buffer_settle(shard->buffer);
     }
     return status;
 }
@@ -78,10 +86,8 @@ static enum status replay_apply(struct replay *replay, struct shard *shard)
     if (pending->count == 0) {
         return STATUS_OK;
     }
-    enum status status = apply_store(shard, shard->batch, pending->epoch, pending->sequence);
-    if (status == STATUS_BUSY) {
-        status = store_apply_patiently(shard);
-    }
+    apply_position_row(shard, shard->batch, pending->epoch, pending->sequence);
+    enum status status = store_apply_patiently(shard);
     if (status != STATUS_OK) {
         detail_set(replay->detail, "shard %u: replay to sequence %llu: %s", shard->number,
                    (unsigned long long)pending->sequence, status_text(status));

@@ -24,6 +24,7 @@
 #include "engine/cache/cache.h"
 #include "engine/shard/engine.h"
 #include "engine/shard/random.h"
+#include "engine/store/buffer.h"
 #include "engine/store/row.h"
 #include "protocol/base/assert.h"
 #include "protocol/base/list.h"
@@ -136,7 +137,8 @@ struct shard {
     uint32_t number;
     struct engine *engine;
     struct engine_thread *thread;
-    struct store *store;
+    struct store_buffer *buffer;
+    struct store *store; /* the buffer as a store */
     struct store_batch *batch;
     struct cache *cache; /* any thread looks up */
     uint64_t cache_expire_at_ns;
@@ -148,7 +150,6 @@ struct shard {
     uint64_t committed_bytes; /* of memory that they hold */
     uint64_t refusals_seen;   /* by the journal, of this shard's commits */
     uint64_t apply_retry_at_ns;
-    bool applies_held; /* between a journal sync and the memtable's switch */
 
     /* flush.c */
     enum flush_stage flush_stage;
@@ -156,6 +157,7 @@ struct shard {
     struct journal_sync flush_sync;
     enum status flush_status;
     uint64_t flush_persisted; /* written by the job */
+    uint64_t flush_applied;   /* the last sequence in the flush that is running */
     uint64_t unflushed_bytes; /* roughly what is in the memtable */
     uint64_t flush_bytes;     /* of them, what the flush that is running will take */
     uint64_t unflushed_mark; /* engine->applied_bytes when the oldest unflushed entry was applied */
@@ -329,9 +331,9 @@ static inline bool shard_has_failed(const struct shard *shard)
 {
     return atomic_load_explicit(&shard->failure, memory_order_relaxed) != STATUS_OK;
 }
-/* The batch with the applied position, in one. */
-MUST_USE enum status apply_store(struct shard *shard, struct store_batch *batch, uint64_t epoch,
-                                 uint64_t sequence);
+/* The applied position, in the same batch as the rows. */
+void apply_position_row(struct shard *shard, struct store_batch *batch, uint64_t epoch,
+                        uint64_t sequence);
 
 /* ---- flush.c ---- */
 

@@ -77,7 +77,7 @@ enum setting_time { SETTING_AT_CREATE, SETTING_AT_START, SETTING_AT_RELOAD };
       "answer to Cache-Control: no-cache from those who have no right to refresh")                 \
     X(TOP, block_cache_bytes, "block_cache_bytes", SIZE, "256MiB", MIB, TIB, START, "SIZE",        \
       "memory of RocksDB's block cache")                                                           \
-    X(TOP, memtable_bytes, "memtable_bytes", SIZE, "16MiB", MIB, GIB, START, "SIZE",               \
+    X(TOP, memtable_bytes, "memtable_bytes", SIZE, "32MiB", MIB, GIB, START, "SIZE",               \
       "records of one shard that are not yet in its files")                                        \
     X(TOP, durability, "durability", CHOICE, "sync", 0, 0, START, "sync|interval|none",            \
       "a write is answered when it is on stable storage; or synced each sync_interval; or by the " \

@@ -117,6 +117,7 @@ static void setup_draw(struct sim *sim)
     static const uint64_t latencies[] = {0, 50000, 400000};
     static const uint64_t memtables[] = {2u << 10, 16u << 10, 1u << 20};
     static const uint64_t expiries[] = {20, 500, 86400000};
+    static const uint32_t buffers[] = {0, 16, 1, 4};
     setup->thread_count = 1 + (uint32_t)sim_random(sim, SIM_THREADS_MAX);
     setup->durability = (enum journal_durability)sim_random(sim, 3);
     setup->cache_bytes = pick(sim, caches, 5);
@@ -133,6 +134,7 @@ static void setup_draw(struct sim *sim)
     setup->ops = 2 + (uint32_t)sim_random(sim, SIM_OPS_MAX - 2);
     setup->rate = 20 + (uint32_t)sim_random(sim, 80);
     setup->pad_max = sim_chance(sim, 50) ? 20 : DOC_PAD_MAX;
+    setup->buffer_rows_max = buffers[sim->seed / 6 % 4];
     setup->extras = sim->seed % 6 == 5;
     setup->subscribers = sim->seed % 6 == 0;
 }
@@ -488,6 +490,7 @@ static void engine_start(struct sim *sim)
         .cache_bytes = sim->setup.cache_bytes,
         .journal_tail_max = sim->setup.journal_tail_max,
         .memtable_bytes_max = sim->setup.memtable_bytes_max,
+        .buffer_rows_max = sim->setup.buffer_rows_max,
         .queued_bytes_max = 64u << 10,
         .idempotency_ms = sim->setup.idempotency_ms,
         .journal_durable_on_commit = sim->setup.durability == JOURNAL_SYNC,

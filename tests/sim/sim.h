@@ -145,6 +145,7 @@ struct sim_setup {
     uint32_t ops;  /* in flight at most */
     uint32_t rate; /* of 100 turns bring a request */
     uint32_t pad_max;
+    uint32_t buffer_rows_max; /* by the seed, without a draw */
     /* Events, pins and slices. Not in every run: a seed keeps its meaning by what it draws. */
     bool extras;
     /* Subscribers of the change stream. Likewise. */

@@ -126,6 +126,7 @@ void world_create(struct world *world, const struct world_options *options)
         .journal_tail_max = 256u << 20,
         .memtable_bytes_max =
             options->memtable_bytes_max == 0 ? 1u << 20 : options->memtable_bytes_max,
+        .buffer_rows_max = options->buffer_rows_max,
         .queued_bytes_max = 64u << 20,
         .answer_bytes_max = world->world_options.answer_bytes_max,
         .idempotency_ms = 24ull * 3600 * 1000,

@@ -22,6 +22,7 @@ struct world_options {
     enum journal_durability durability;
     uint64_t memtable_bytes_max; /* 0: 1 MiB */
     uint64_t answer_bytes_max;   /* 0: the engine's default */
+    uint32_t buffer_rows_max;    /* 0: the engine's default; 1: straight into the store */
     struct journal *journal;     /* NULL: one in memory */
     struct store **stores;       /* NULL: in memory, made and ended by the world */
     uint64_t seed;

@@ -14,12 +14,13 @@ static struct world_request c;
 
 static void begin(void)
 {
-    world_create(&world, &(struct world_options){.cache_bytes = WORLD_CACHE_DEFAULT});
+    world_create(&world,
+                 &(struct world_options){.cache_bytes = WORLD_CACHE_DEFAULT, .buffer_rows_max = 1});
 }
 
 static void begin_uncached(void)
 {
-    world_create(&world, &(struct world_options){.cache_bytes = 0});
+    world_create(&world, &(struct world_options){.cache_bytes = 0, .buffer_rows_max = 1});
 }
 
 static void end(void)

@@ -22,8 +22,11 @@ static void ring(struct waker *waker)
 
 static void begin(void)
 {
-    const struct world_options options = {
-        .shard_count = 4, .thread_count = 2, .client_count = 1, .cache_bytes = WORLD_CACHE_DEFAULT};
+    const struct world_options options = {.shard_count = 4,
+                                          .thread_count = 2,
+                                          .client_count = 1,
+                                          .cache_bytes = WORLD_CACHE_DEFAULT,
+                                          .buffer_rows_max = 1};
     world_create(&world, &options);
     world_step(&world);
     for (int i = 0; i < 3; i++) {

@@ -18,7 +18,7 @@ static void begin(void)
 
 static void begin_uncached(void)
 {
-    world_create(&world, &(struct world_options){.cache_bytes = 0});
+    world_create(&world, &(struct world_options){.cache_bytes = 0, .buffer_rows_max = 1});
 }
 
 static void end(void)

@@ -1,4 +1,4 @@
-/* What both implementations of the store promise. */
+/* What all implementations of the store promise. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #define TEXT_BYTES 1024
 
-BOTH(an_empty_store_has_nothing)
+EACH(an_empty_store_has_nothing)
 {
     expect(fixture, "a", NULL);
     expect_persisted(fixture, "a", NULL);
@@ -24,7 +24,7 @@ BOTH(an_empty_store_has_nothing)
     expect(fixture, "a", NULL);
 }
 
-BOTH(what_is_applied_is_read)
+EACH(what_is_applied_is_read)
 {
     put(fixture, "a", "1");
     expect(fixture, "a", "1");
@@ -38,7 +38,7 @@ BOTH(what_is_applied_is_read)
     expect(fixture, "a", "");
 }
 
-BOTH(memory_answers_without_blocking)
+EACH(memory_answers_without_blocking)
 {
     put(fixture, "a", "1");
     struct store_value value;
@@ -47,7 +47,7 @@ BOTH(memory_answers_without_blocking)
     store_value_release(fixture->store, &value);
 }
 
-BOTH(a_value_stays_while_its_key_changes)
+UNBUFFERED(a_value_stays_while_its_key_changes)
 {
     put(fixture, "a", "old");
     struct store_value value;
@@ -59,7 +59,7 @@ BOTH(a_value_stays_while_its_key_changes)
     store_value_release(fixture->store, &value);
 }
 
-BOTH(keys_and_values_may_be_of_any_bytes_and_large)
+EACH(keys_and_values_may_be_of_any_bytes_and_large)
 {
     const struct store_vtable *store = fixture->store->vtable;
     const size_t value_size = 3u << 20;
@@ -82,7 +82,7 @@ BOTH(keys_and_values_may_be_of_any_bytes_and_large)
     free(value);
 }
 
-BOTH(a_batch_applies_in_its_order_and_is_left_as_it_is)
+EACH(a_batch_applies_in_its_order_and_is_left_as_it_is)
 {
     const struct store_vtable *store = fixture->store->vtable;
     store->batch_put(fixture->batch, BYTES_LITERAL("a"), BYTES_LITERAL("1"));
@@ -103,7 +103,7 @@ BOTH(a_batch_applies_in_its_order_and_is_left_as_it_is)
     expect(fixture, "c", NULL);
 }
 
-BOTH(the_same_batch_can_be_applied_twice)
+EACH(the_same_batch_can_be_applied_twice)
 {
     const struct store_vtable *store = fixture->store->vtable;
     store->batch_put(fixture->batch, BYTES_LITERAL("a"), BYTES_LITERAL("1"));
@@ -117,7 +117,7 @@ BOTH(the_same_batch_can_be_applied_twice)
     store->batch_destroy(other);
 }
 
-BOTH(an_empty_batch_changes_nothing)
+EACH(an_empty_batch_changes_nothing)
 {
     put(fixture, "a", "1");
     fixture->store->vtable->batch_clear(fixture->batch);
@@ -125,7 +125,7 @@ BOTH(an_empty_batch_changes_nothing)
     expect(fixture, "a", "1");
 }
 
-BOTH(an_iterator_goes_in_byte_order_from_where_it_is_put)
+EACH(an_iterator_goes_in_byte_order_from_where_it_is_put)
 {
     const struct store_vtable *store = fixture->store->vtable;
     put(fixture, "b", "2");
@@ -149,7 +149,7 @@ BOTH(an_iterator_goes_in_byte_order_from_where_it_is_put)
     store->iterator_destroy(iterator);
 }
 
-BOTH(an_iterator_shows_the_state_it_was_created_in)
+EACH(an_iterator_shows_the_state_it_was_created_in)
 {
     char text[TEXT_BYTES];
     put(fixture, "a", "1");
@@ -171,7 +171,7 @@ BOTH(an_iterator_shows_the_state_it_was_created_in)
     expect(fixture, "a", "3");
 }
 
-BOTH(an_iterator_over_memory_shows_what_memory_has)
+EACH(an_iterator_over_memory_shows_what_memory_has)
 {
     char text[TEXT_BYTES];
     put(fixture, "a", "1");
@@ -182,7 +182,7 @@ BOTH(an_iterator_over_memory_shows_what_memory_has)
     fixture->store->vtable->iterator_destroy(iterator);
 }
 
-BOTH(only_what_was_flushed_is_persisted)
+EACH(only_what_was_flushed_is_persisted)
 {
     put(fixture, "a", "1");
     expect_persisted(fixture, "a", NULL);
@@ -194,10 +194,10 @@ BOTH(only_what_was_flushed_is_persisted)
     expect(fixture, "a", NULL);
 }
 
-BOTH(what_is_applied_after_flush_begin_is_not_persisted_by_flush_wait)
+EACH(what_is_applied_after_flush_begin_is_not_persisted_by_flush_wait)
 {
     put(fixture, "a", "1");
-    cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
+    flush_begin(fixture);
     put(fixture, "a", "2");
     put(fixture, "b", "2");
     cr_assert_eq(store_flush_wait(fixture->store), STATUS_OK);
@@ -210,7 +210,7 @@ BOTH(what_is_applied_after_flush_begin_is_not_persisted_by_flush_wait)
     expect(fixture, "b", NULL);
 }
 
-BOTH(a_crash_loses_what_was_not_flushed)
+EACH(a_crash_loses_what_was_not_flushed)
 {
     put(fixture, "a", "1");
     fixture_crash(fixture);
@@ -229,12 +229,12 @@ BOTH(a_crash_loses_what_was_not_flushed)
     expect(fixture, "a", "3");
 }
 
-BOTH(closing_twice_before_waiting_persists_both)
+EACH(closing_twice_before_waiting_persists_both)
 {
     put(fixture, "a", "1");
-    cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
+    flush_begin(fixture);
     put(fixture, "b", "1");
-    cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
+    flush_begin(fixture);
     put(fixture, "c", "1");
     cr_assert_eq(store_flush_wait(fixture->store), STATUS_OK);
     expect_persisted(fixture, "a", "1");
@@ -242,7 +242,7 @@ BOTH(closing_twice_before_waiting_persists_both)
     expect_persisted(fixture, "c", NULL);
 }
 
-BOTH(flushing_nothing_is_fine)
+EACH(flushing_nothing_is_fine)
 {
     cr_assert_eq(store_flush_wait(fixture->store), STATUS_OK);
     flush(fixture);
@@ -252,7 +252,7 @@ BOTH(flushing_nothing_is_fine)
     expect_persisted(fixture, "a", "1");
 }
 
-BOTH(statistics_tell_what_is_not_flushed)
+EACH(statistics_tell_what_is_not_flushed)
 {
     struct store_statistics statistics;
     store_statistics_read(fixture->store, &statistics);
@@ -269,7 +269,7 @@ BOTH(statistics_tell_what_is_not_flushed)
     cr_assert_eq(statistics.unflushed_memtables, 0);
 }
 
-BOTH(a_sound_store_passes_verification)
+EACH(a_sound_store_passes_verification)
 {
     char text[TEXT_BYTES];
     put(fixture, "a", "1");
@@ -325,7 +325,7 @@ static void model_batch(struct fixture *fixture, struct model *model, unsigned s
     cr_assert_eq(store_apply(fixture->store, fixture->batch), STATUS_OK);
 }
 
-BOTH(a_crash_leaves_a_prefix_of_history_at_any_time)
+EACH(a_crash_leaves_a_prefix_of_history_at_any_time)
 {
     uint64_t seed = 20260101;
     cr_log_info("seed %llu", (unsigned long long)seed);
@@ -338,7 +338,7 @@ BOTH(a_crash_leaves_a_prefix_of_history_at_any_time)
             model_batch(fixture, &now, step, &seed);
         } else if (number < 996) {
             closed = now;
-            cr_assert_eq(store_flush_begin(fixture->store), STATUS_OK);
+            flush_begin(fixture);
             model_batch(fixture, &now, step, &seed);
             cr_assert_eq(store_flush_wait(fixture->store), STATUS_OK);
             flushed = closed;

@@ -39,7 +39,9 @@ void fixture_create(struct fixture *fixture, uint32_t threads, uint64_t lease_ns
 {
     memset(fixture, 0, sizeof(*fixture));
     fixture->lease_ns = lease_ns;
-    world_create(&fixture->world, &(struct world_options){.thread_count = threads});
+    /* What is applied outlives a restart without a flush, in these stores that are kept. */
+    world_create(&fixture->world,
+                 &(struct world_options){.thread_count = threads, .buffer_rows_max = 1});
     consumers_begin(fixture);
 }
 

@@ -1,0 +1,553 @@
+#include "engine/store/buffer.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/store/buffer_iterator.h"
+#include "protocol/base/assert.h"
+
+/* Rows that go over at once: enough that the search for the first is shared by many, and few
+ * enough that nobody waits for them. */
+#define SLICE_ROWS_MIN 16
+#define SLICE_ROWS_MAX 256
+
+/* A table is let go when it has so many rows. Whoever reads in the order of keys would have all of
+ * it in the store: where these come often, tables stay small; where they do not, they double from
+ * one to the next. */
+#define TARGET_ROWS_MIN 64
+
+/* An iterator lets no more than so many rows go over before it; more are laid over what it shows. */
+#define SETTLE_ROWS_MAX 256
+
+#define BATCH_BYTES_MIN 4096
+
+struct store_buffer {
+    struct store store;
+    struct store *behind;
+    struct store_batch *slice; /* of the store behind */
+    struct buffer_table *fills;
+    struct buffer_table *drains; /* sorted, but when it is empty */
+    uint32_t drained;            /* of its rows have gone over */
+    uint32_t target_rows;
+    uint32_t rows_since_step;
+    bool is_held;
+    bool is_hastened;
+    enum status failure;         /* of the store behind, for good */
+    _Atomic uint64_t held_bytes; /* of keys and values, for statistics */
+};
+
+/* One row after the other: sizes, kind, key, value. */
+struct store_batch {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+    size_t keys_bytes;
+    size_t values_bytes;
+    uint32_t count;
+    bool failed; /* out of memory */
+};
+
+struct batch_row {
+    uint32_t key_size;
+    uint32_t value_size;
+    bool is_put;
+};
+
+static struct store_buffer *buffer_of(struct store *store)
+{
+    ASSERT(store != NULL);
+    return (struct store_buffer *)store; /* its first member */
+}
+
+/* ---- batches ---- */
+
+static struct store_batch *buffer_batch_create(struct store *store)
+{
+    ASSERT(store != NULL);
+    return calloc(1, sizeof(struct store_batch));
+}
+
+static bool batch_reserve(struct store_batch *batch, size_t size)
+{
+    if (size <= batch->capacity - batch->size) {
+        return true;
+    }
+    size_t capacity = batch->capacity == 0 ? BATCH_BYTES_MIN : batch->capacity;
+    while (capacity < batch->size + size) {
+        capacity *= 2;
+    }
+    uint8_t *data = realloc(batch->data, capacity);
+    if (data == NULL) {
+        return false;
+    }
+    batch->data = data;
+    batch->capacity = capacity;
+    return true;
+}
+
+static void batch_add(struct store_batch *batch, struct bytes key, struct bytes value, bool is_put)
+{
+    struct batch_row row = {
+        .key_size = (uint32_t)key.size,
+        .value_size = (uint32_t)value.size,
+        .is_put = is_put,
+    };
+    if (!batch_reserve(batch, sizeof(row) + key.size + value.size)) {
+        batch->failed = true;
+        return;
+    }
+    struct writer out = writer_of(batch->data + batch->size, batch->capacity - batch->size);
+    writer_put(&out, bytes_of(&row, sizeof(row)));
+    writer_put(&out, key);
+    writer_put(&out, value);
+    ASSERT(!out.failed);
+    batch->size += out.size;
+    batch->keys_bytes += key.size;
+    batch->values_bytes += value.size;
+    batch->count++;
+}
+
+static void buffer_batch_put(struct store_batch *batch, struct bytes key, struct bytes value)
+{
+    batch_add(batch, key, value, true);
+}
+
+static void buffer_batch_delete(struct store_batch *batch, struct bytes key)
+{
+    batch_add(batch, key, BYTES_EMPTY, false);
+}
+
+static void buffer_batch_clear(struct store_batch *batch)
+{
+    batch->size = 0;
+    batch->keys_bytes = 0;
+    batch->values_bytes = 0;
+    batch->count = 0;
+    batch->failed = false;
+}
+
+static void buffer_batch_destroy(struct store_batch *batch)
+{
+    if (batch != NULL) {
+        free(batch->data);
+        free(batch);
+    }
+}
+
+/* The row at *offset, which moves on behind it. */
+static struct batch_row batch_next(const struct store_batch *batch, size_t *offset,
+                                   struct bytes *key_out, struct bytes *value_out)
+{
+    struct batch_row row;
+    ASSERT(*offset + sizeof(row) <= batch->size);
+    memcpy(&row, batch->data + *offset, sizeof(row));
+    const uint8_t *at = batch->data + *offset + sizeof(row);
+    *key_out = bytes_of(at, row.key_size);
+    *value_out = bytes_of(at + row.key_size, row.value_size);
+    *offset += sizeof(row) + row.key_size + row.value_size;
+    ASSERT(*offset <= batch->size);
+    return row;
+}
+
+/* ---- into the store behind ---- */
+
+static void held_bytes_count(struct store_buffer *buffer)
+{
+    uint64_t bytes = (uint64_t)buffer->fills->keys_size + buffer->fills->values_size +
+                     buffer->drains->keys_size + buffer->drains->values_size;
+    atomic_store_explicit(&buffer->held_bytes, bytes, memory_order_relaxed);
+}
+
+static void slice_add(struct store_buffer *buffer, struct bytes key, struct bytes value,
+                      bool is_put)
+{
+    const struct store_vtable *behind = buffer->behind->vtable;
+    if (is_put) {
+        behind->batch_put(buffer->slice, key, value);
+    } else {
+        behind->batch_delete(buffer->slice, key);
+    }
+}
+
+static enum status slice_apply(struct store_buffer *buffer)
+{
+    ASSERT(!buffer->is_held);
+    enum status status = store_apply(buffer->behind, buffer->slice);
+    if (status != STATUS_OK && status != STATUS_BUSY) {
+        buffer->failure = status;
+    }
+    return status;
+}
+
+/* All of the table has gone over. Where an iterator still holds it, another takes its place. */
+static enum status drains_clear(struct store_buffer *buffer)
+{
+    ASSERT(buffer->drained == buffer->drains->order_count);
+    if (buffer_table_is_shared(buffer->drains)) {
+        struct buffer_table *other = buffer_table_create(&buffer->drains->limits);
+        if (other == NULL) {
+            return STATUS_BUSY; /* until the iterator is gone */
+        }
+        buffer_table_release(buffer->drains);
+        buffer->drains = other;
+    } else {
+        buffer_table_clear(buffer->drains);
+    }
+    buffer->drained = 0;
+    held_bytes_count(buffer);
+    return STATUS_OK;
+}
+
+/* Up to so many rows of the table that drains. */
+static enum status drain_slice(struct store_buffer *buffer, uint32_t rows_max)
+{
+    struct buffer_table *table = buffer->drains;
+    if (buffer->drained == table->order_count) {
+        return drains_clear(buffer);
+    }
+    uint32_t end = table->order_count - buffer->drained <= rows_max ? table->order_count
+                                                                    : buffer->drained + rows_max;
+    buffer->behind->vtable->batch_clear(buffer->slice);
+    for (uint32_t rank = buffer->drained; rank < end; rank++) {
+        const struct buffer_row *row = buffer_table_at(table, rank);
+        slice_add(buffer, buffer_table_key(table, row), buffer_table_value(table, row),
+                  row->is_put);
+    }
+    enum status status = slice_apply(buffer);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    buffer->drained = end;
+    return end == table->order_count ? drains_clear(buffer) : STATUS_OK;
+}
+
+static bool is_draining(const struct store_buffer *buffer)
+{
+    return buffer->drains->order_count > 0;
+}
+
+static enum status drain_all(struct store_buffer *buffer)
+{
+    while (is_draining(buffer)) {
+        enum status status = buffer->is_held ? STATUS_BUSY : drain_slice(buffer, SLICE_ROWS_MAX);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* The full table becomes the one that drains. */
+static void tables_swap(struct store_buffer *buffer)
+{
+    ASSERT(!is_draining(buffer));
+    ASSERT(buffer->fills->row_count > 0);
+    struct buffer_table *empty = buffer->drains;
+    buffer->drains = buffer->fills;
+    buffer->fills = empty;
+    buffer->drained = 0;
+    buffer_table_sort(buffer->drains);
+}
+
+enum status store_buffer_settle(struct store_buffer *buffer)
+{
+    if (buffer->failure != STATUS_OK) {
+        return buffer->failure;
+    }
+    if (store_buffer_rows(buffer) == 0) {
+        return STATUS_OK;
+    }
+    buffer->target_rows = TARGET_ROWS_MIN;
+    enum status status = drain_all(buffer);
+    if (status == STATUS_OK && buffer->fills->row_count > 0) {
+        if (buffer->is_held) {
+            return STATUS_BUSY; /* by the flush that is about to end */
+        }
+        tables_swap(buffer);
+        status = drain_all(buffer);
+    }
+    return status;
+}
+
+/* ---- applies ---- */
+
+/* A batch that no table has room for, behind all that came before it. */
+static enum status apply_around(struct store_buffer *buffer, const struct store_batch *batch)
+{
+    enum status status = store_buffer_settle(buffer);
+    if (status != STATUS_OK || buffer->is_held) {
+        return status == STATUS_OK ? STATUS_BUSY : status;
+    }
+    buffer->behind->vtable->batch_clear(buffer->slice);
+    struct bytes key;
+    struct bytes value;
+    for (size_t offset = 0; offset < batch->size;) {
+        struct batch_row row = batch_next(batch, &offset, &key, &value);
+        slice_add(buffer, key, value, row.is_put);
+    }
+    return slice_apply(buffer);
+}
+
+static enum status buffer_apply(struct store *store, struct store_batch *batch)
+{
+    struct store_buffer *buffer = buffer_of(store);
+    if (batch->failed) {
+        return STATUS_BUSY;
+    }
+    if (buffer->failure != STATUS_OK) {
+        return buffer->failure;
+    }
+    if (!buffer_table_fits(buffer->fills, batch->count, batch->keys_bytes, batch->values_bytes)) {
+        enum status status = drain_all(buffer);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (buffer->fills->row_count > 0) {
+            tables_swap(buffer);
+        }
+        if (!buffer_table_fits(buffer->fills, batch->count, batch->keys_bytes,
+                               batch->values_bytes)) {
+            return apply_around(buffer, batch);
+        }
+    }
+    struct bytes key;
+    struct bytes value;
+    for (size_t offset = 0; offset < batch->size;) {
+        struct batch_row row = batch_next(batch, &offset, &key, &value);
+        buffer_table_put(buffer->fills, key, value, row.is_put);
+    }
+    buffer->rows_since_step += batch->count;
+    held_bytes_count(buffer);
+    return STATUS_OK;
+}
+
+bool store_buffer_step(struct store_buffer *buffer)
+{
+    uint32_t rows = buffer->rows_since_step * 2;
+    buffer->rows_since_step = 0;
+    if (buffer->is_held || buffer->failure != STATUS_OK) {
+        return false;
+    }
+    if (store_buffer_rows(buffer) == 0) {
+        buffer->is_hastened = false;
+    }
+    if (!is_draining(buffer) && buffer->fills->row_count > 0 &&
+        (buffer->is_hastened || buffer->fills->row_count >= buffer->target_rows)) {
+        tables_swap(buffer);
+        uint32_t rows_max = buffer->fills->limits.rows_max;
+        buffer->target_rows =
+            buffer->target_rows * 2 > rows_max ? rows_max : buffer->target_rows * 2;
+    }
+    if (!is_draining(buffer) || (rows == 0 && !buffer->is_hastened)) {
+        return false;
+    }
+    rows = rows < SLICE_ROWS_MIN ? SLICE_ROWS_MIN : rows;
+    rows = rows > SLICE_ROWS_MAX ? SLICE_ROWS_MAX : rows;
+    return drain_slice(buffer, rows) == STATUS_OK && buffer->is_hastened;
+}
+
+uint32_t store_buffer_rows(const struct store_buffer *buffer)
+{
+    return buffer->fills->live_count + (buffer->drains->order_count - buffer->drained);
+}
+
+void store_buffer_hasten(struct store_buffer *buffer)
+{
+    buffer->is_hastened = true;
+    buffer->target_rows = TARGET_ROWS_MIN;
+}
+
+enum status store_buffer_hold(struct store_buffer *buffer)
+{
+    ASSERT(!buffer->is_held);
+    enum status status = store_buffer_settle(buffer);
+    if (status == STATUS_OK) {
+        buffer->is_held = true;
+        buffer->is_hastened = false;
+    }
+    return status;
+}
+
+void store_buffer_release(struct store_buffer *buffer)
+{
+    ASSERT(buffer->is_held);
+    buffer->is_held = false;
+}
+
+/* ---- reads ---- */
+
+static enum status buffer_get(struct store *store, struct bytes key, bool may_block,
+                              struct store_value *value_out)
+{
+    struct store_buffer *buffer = buffer_of(store);
+    if (may_block) { /* on a store thread, which must not look at our tables */
+        return store_get(buffer->behind, key, true, value_out);
+    }
+    const struct buffer_table *table = buffer->fills;
+    const struct buffer_row *row = buffer_table_find(table, key);
+    if (row == NULL) {
+        table = buffer->drains;
+        row = buffer_table_find(table, key);
+    }
+    if (row == NULL) {
+        return store_get(buffer->behind, key, false, value_out);
+    }
+    *value_out = (struct store_value){0};
+    if (!row->is_put) {
+        return STATUS_NOT_FOUND;
+    }
+    *value_out = (struct store_value){.bytes = buffer_table_value(table, row), .pin = buffer};
+    return STATUS_OK;
+}
+
+static void buffer_value_release(struct store *store, struct store_value *value)
+{
+    struct store_buffer *buffer = buffer_of(store);
+    ASSERT(value->pin != NULL);
+    if (value->pin != buffer) {
+        store_value_release(buffer->behind, value);
+    }
+    *value = (struct store_value){0};
+}
+
+static enum status buffer_get_persisted(struct store *store, struct bytes key,
+                                        struct store_value *value_out)
+{
+    return store_get_persisted(buffer_of(store)->behind, key, value_out);
+}
+
+/* What is in the buffer goes over first if it is little; else it is laid over what the store shows:
+ * always possible, also while the buffer is held or the store refuses. */
+static enum status iterator_create(struct store_buffer *buffer,
+                                   enum status (*create)(struct store *, struct store_iterator **),
+                                   struct store_iterator **out)
+{
+    *out = NULL;
+    if (store_buffer_rows(buffer) > SETTLE_ROWS_MAX || store_buffer_settle(buffer) != STATUS_OK) {
+        store_buffer_hasten(buffer);
+    }
+    struct store_iterator *behind;
+    enum status status = create(buffer->behind, &behind);
+    if (status == STATUS_OK) {
+        status = buffer_iterator_create(buffer->behind->vtable, behind, out);
+    }
+    if (status == STATUS_OK) {
+        status = buffer_iterator_overlay(*out, buffer->fills, buffer->drains, buffer->drained);
+        if (status != STATUS_OK) {
+            buffer_iterator_destroy(*out);
+            *out = NULL;
+        }
+    }
+    return status;
+}
+
+static enum status buffer_iterate(struct store *store, struct store_iterator **out)
+{
+    return iterator_create(buffer_of(store), store_iterator_create, out);
+}
+
+static enum status buffer_iterate_memory(struct store *store, struct store_iterator **out)
+{
+    return iterator_create(buffer_of(store), store_iterator_create_memory, out);
+}
+
+/* ---- what belongs on store threads ---- */
+
+static enum status buffer_flush_begin(struct store *store)
+{
+    return store_flush_begin(buffer_of(store)->behind);
+}
+
+static enum status buffer_flush_wait(struct store *store)
+{
+    return store_flush_wait(buffer_of(store)->behind);
+}
+
+static enum status buffer_verify(struct store *store, char *text_out, size_t text_size)
+{
+    return store_verify(buffer_of(store)->behind, text_out, text_size);
+}
+
+static void buffer_statistics(struct store *store, struct store_statistics *out)
+{
+    struct store_buffer *buffer = buffer_of(store);
+    store_statistics_read(buffer->behind, out);
+    out->memtable_bytes += atomic_load_explicit(&buffer->held_bytes, memory_order_relaxed);
+}
+
+static void buffer_destroy(struct store *store)
+{
+    struct store_buffer *buffer = buffer_of(store);
+    buffer_table_release(buffer->fills);
+    buffer_table_release(buffer->drains);
+    if (buffer->slice != NULL) {
+        buffer->behind->vtable->batch_destroy(buffer->slice);
+    }
+    free(buffer);
+}
+
+/* ---- the buffer ---- */
+
+static const struct store_vtable buffer_vtable = {
+    .get = buffer_get,
+    .value_release = buffer_value_release,
+    .batch_create = buffer_batch_create,
+    .batch_put = buffer_batch_put,
+    .batch_delete = buffer_batch_delete,
+    .batch_clear = buffer_batch_clear,
+    .batch_destroy = buffer_batch_destroy,
+    .apply = buffer_apply,
+    .iterator_create = buffer_iterate,
+    .iterator_create_memory = buffer_iterate_memory,
+    .iterator_seek = buffer_iterator_seek,
+    .iterator_next = buffer_iterator_next,
+    .iterator_valid = buffer_iterator_valid,
+    .iterator_key = buffer_iterator_key,
+    .iterator_value = buffer_iterator_value,
+    .iterator_status = buffer_iterator_status,
+    .iterator_destroy = buffer_iterator_destroy,
+    .flush_begin = buffer_flush_begin,
+    .flush_wait = buffer_flush_wait,
+    .get_persisted = buffer_get_persisted,
+    .verify = buffer_verify,
+    .statistics = buffer_statistics,
+    .destroy = buffer_destroy,
+};
+
+enum status store_buffer_create(struct store *behind, const struct buffer_limits *limits,
+                                struct store_buffer **out)
+{
+    ASSERT(behind != NULL);
+    *out = NULL;
+    struct store_buffer *buffer = calloc(1, sizeof(*buffer));
+    if (buffer == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    buffer->store.vtable = &buffer_vtable;
+    buffer->behind = behind;
+    buffer->target_rows = limits->rows_max < TARGET_ROWS_MIN ? limits->rows_max : TARGET_ROWS_MIN;
+    buffer->fills = buffer_table_create(limits);
+    buffer->drains = buffer_table_create(limits);
+    buffer->slice = store_batch_create(behind);
+    if (buffer->fills == NULL || buffer->drains == NULL || buffer->slice == NULL) {
+        store_buffer_destroy(&buffer);
+        return STATUS_NO_MEMORY;
+    }
+    *out = buffer;
+    return STATUS_OK;
+}
+
+void store_buffer_destroy(struct store_buffer **buffer)
+{
+    ASSERT(buffer != NULL);
+    if (*buffer != NULL) {
+        buffer_destroy(&(*buffer)->store);
+        *buffer = NULL;
+    }
+}
+
+struct store *store_buffer_store(struct store_buffer *buffer)
+{
+    return &buffer->store;
+}
