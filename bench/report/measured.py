@@ -50,9 +50,14 @@ def first_number(run: dict[str, Any], *paths: tuple[str, ...]) -> float | None:
     return None
 
 
+def unless_zero(*paths: tuple[str, ...]) -> Callable[[dict[str, Any]], float | None]:
+    """Of what takes time, and of what is done a second: 0 is what was not measured, or not done."""
+    return lambda run: first_number(run, *paths) or None
+
+
 def latency(percentile: str) -> Callable[[dict[str, Any]], float | None]:
     """Of an answer, or of a notice: from the write to the subscriber."""
-    return lambda run: first_number(run, ("latency_us", percentile), ("notice_us", percentile))
+    return unless_zero(("latency_us", percentile), ("notice_us", percentile))
 
 
 WRITES = ("put", "post", "insert", "rmw")
@@ -85,22 +90,20 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in [
-        Metric("cpu", "CPU per operation", "us", lambda run: number_at(run, "server", "cpu_us_per_op")),
-        Metric("instructions", "instructions per operation", "",
-               lambda run: number_at(run, "server", "instructions_per_op")),
+        Metric("cpu", "CPU per operation", "us", unless_zero(("server", "cpu_us_per_op"))),
+        Metric("instructions", "instructions per operation", "", unless_zero(("server", "instructions_per_op"))),
         Metric("rate", "throughput", "/s", lambda run: number_at(run, "rate_per_s"), lower_is_better=False),
-        Metric("writes", "writes", "/s", lambda run: number_at(run, "writes_per_s"), lower_is_better=False),
-        Metric("notices", "notices", "/s", lambda run: number_at(run, "notices_per_s"), lower_is_better=False),
-        Metric("write_p50", "write p50", "us", lambda run: number_at(run, "write_us", "p50")),
-        Metric("write_p99", "write p99", "us", lambda run: number_at(run, "write_us", "p99")),
+        Metric("writes", "writes", "/s", unless_zero(("writes_per_s",)), lower_is_better=False),
+        Metric("notices", "notices", "/s", unless_zero(("notices_per_s",)), lower_is_better=False),
+        Metric("write_p50", "write p50", "us", unless_zero(("write_us", "p50"))),
+        Metric("write_p99", "write p99", "us", unless_zero(("write_us", "p99"))),
         Metric("p50", "p50", "us", latency("p50")),
         Metric("p90", "p90", "us", latency("p90")),
         Metric("p99", "p99", "us", latency("p99")),
         Metric("p99.9", "p99.9", "us", latency("p99.9")),
         Metric("p99.99", "p99.99", "us", latency("p99.99")),
         Metric("max", "max", "us", latency("max")),
-        Metric("rss", "RSS", "bytes",
-               lambda run: first_number(run, ("server", "rss_after_bytes"), ("server", "rss_after"))),
+        Metric("rss", "RSS", "bytes", unless_zero(("server", "rss_after_bytes"), ("server", "rss_after"))),
         Metric("written", "written/byte", "", written_per_byte),
     ]
 }  # fmt: skip

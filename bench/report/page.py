@@ -194,7 +194,7 @@ In an open loop latency counts from the time a request was due, so that a server
 def _summary(all_measured: list[Measured]) -> str:
     met, of = tables.targets_met(all_measured)
     failed = [measured for measured in all_measured if measured.record.get("failure")]
-    failures = "".join(f'<p class="failure"><b>{escape(one.name)} did not finish:</b> {escape(one.record["failure"])}</p>\n'
+    failures = "".join(f'<p class="failure"><b>{escape(one.name)} is not complete:</b> {escape(one.record["failure"])}</p>\n'
                        for one in failed)  # fmt: skip
     verdict = f"<p>{met} of {of} targets met.</p>\n" if of > 0 else ""
     return verdict + failures

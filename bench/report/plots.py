@@ -143,7 +143,8 @@ def _scale_y(axes: Axes, figure: Curves) -> None:
     medians = [summary.median for line in figure.lines for _, summary in line.points]
     if figure.log_y and min(medians) > 0:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, _steps(max(medians) / min(medians))))
+        steps = LogLocator(10, _steps(max(medians) / min(medians)))
+        axes.yaxis.set_major_locator(LogLocator(4) if figure.unit == "bytes" else steps)
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         top = max(summary.high for line in figure.lines for _, summary in line.points) * 1.08 or 1

@@ -49,6 +49,10 @@ def write(paths: list[pathlib.Path], html: pathlib.Path | None = None, markdown_
     all_measured = [read_and_warn(path) for path in paths]
     if html is not None:
         _put(html, page.page(all_measured, drawer()))
+    for measured in all_measured:
+        if measured.record.get("failure") and (markdown_to is not None or plots is not None):
+            raise ReportError(f"{measured.path}: the benchmark did not finish: {measured.record['failure']}\n"
+                              "Tables and plots that stand alone would not say so; the page does.")  # fmt: skip
     if markdown_to is not None:
         text = markdown.markdown(all_measured, short)
         if str(markdown_to) == "-":

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
-from report import figures, words
-from report.measured import METRICS, Group, Measured, Point, is_floor, is_ours
+from report import colours, figures, words
+from report.measured import FLOOR, METRICS, Group, Measured, Point, is_floor, is_ours
 
 # What a table of a scenario has a column for, where any of its runs has it.
-COLUMNS = ("cpu", "instructions", "rate", "writes", "write_p50", "write_p99", "notices", "p50", "p90", "p99", "p99.9",
-           "p99.99", "rss", "written")  # fmt: skip
+COLUMNS = ("cpu", "instructions", "rate", "writes", "write_p50", "write_p99", "notices", "p50", "p99", "p99.9", "p99.99",
+           "rss", "written")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def targets_met(all_measured: list[Measured]) -> tuple[int, int]:
     return sum(1 for check in checks if check["pass"]), len(checks)
 
 
-# ---- CPU: one row for each work, one column for each server ----
+# ---- CPU: one row for each work ----
 
 
 def _work(measured: Measured, scenario: str, point: Point, several: bool) -> str:
@@ -70,22 +70,30 @@ def _still_families(measured: Measured) -> list[list[Group]]:
     return found
 
 
+def _cpu_row(family: list[Group], columns: list[str]) -> list[Cell]:
+    """The columns, and then the other servers from the cheapest. Ours is bold where none but the floor is cheaper."""
+    medians = [(group.median("cpu"), group.label) for group in family]
+    known = sorted((value, label) for value, label in medians if value is not None)
+    contestants = [(value, label) for value, label in known if not is_floor(label)]
+    cells = {}
+    for value, label in known:
+        best = len(contestants) > 1 and (value, label) == contestants[0]
+        cells[label] = Cell(words.bare(value, "us"), "best" if best else "")
+    others = ", ".join(f"{label} {words.bare(value, 'us')}" for value, label in known if label not in columns)
+    return [*(cells.get(label, Cell("")) for label in columns), Cell(others)]
+
+
 def cpu(all_measured: list[Measured]) -> Table | None:
-    """Server CPU per operation, the main table; in a row the cheapest but the floor is bold."""
+    """Server CPU per operation, the main table."""
     families = [(measured, family) for measured in all_measured for family in _still_families(measured)]
-    groups = figures.order([group for _, family in families for group in family])
-    labels = list(dict.fromkeys(group.label for group in groups))
-    rows = []
-    for measured, family in families:
-        row = [Cell(_work(measured, family[0].scenario, family[0].point, len(all_measured) > 1))]
-        medians = {group.label: group.median("cpu") for group in family}
-        known = [value for label, value in medians.items() if value is not None and not is_floor(label)]
-        for label in labels:
-            value = medians.get(label)
-            best = value is not None and len(known) > 1 and value == min(known)
-            row.append(Cell(words.bare(value, "us") if value is not None else "", "best" if best else ""))
-        rows.append(row)
-    return Table(["work", *(f">{label}" for label in labels)], rows) if rows else None
+    labels = {group.label for _, family in families for group in family}
+    columns = [label for label in (*colours.OURS_FIRST, FLOOR) if label in labels]
+    several = len(all_measured) > 1
+    rows = [
+        [Cell(_work(measured, family[0].scenario, family[0].point, several)), *_cpu_row(family, columns)]
+        for measured, family in families
+    ]
+    return Table(["work", *(f">{label}" for label in columns), "the others"], rows) if rows else None
 
 
 # ---- a scenario ----

@@ -131,7 +131,15 @@ class ThePage(ReportCase):
 
     def test_a_benchmark_that_did_not_finish_says_so_first(self):
         text = page.page([self.measured(failure="redis <died>")], drawn)
-        self.assertIn("did not finish:</b> redis &lt;died&gt;", text)
+        self.assertIn("is not complete:</b> redis &lt;died&gt;", text)
+
+    def test_what_was_not_measured_is_no_zero(self):
+        run = {"scenario": "catch-up", "label": "nats", "point": {}, "writes_per_s": 0, "notices_per_s": 9000,
+               "write_us": {"p50": 0.0}, "notice_us": {"p50": 0, "p99": 0}, "server": {"cpu_us_per_op": 3}}
+        group = self.measured([run]).groups[0]
+        self.assertEqual([group.median(name) for name in ("p50", "p99", "writes", "write_p50")], [None] * 4)
+        self.assertEqual([figure.name for figure in figures.of_scenario(self.measured([run]), "catch-up")],
+                         ["peers-catch-up-cpu", "peers-catch-up-notices"])
 
     def test_checks_without_runs_are_a_report_too(self):
         self.assertIn("1 of 2 targets met", page.page([self.measured([])], drawn))
@@ -168,8 +176,9 @@ class TheTables(ReportCase):
     def test_short_has_the_targets_and_cpu_alone(self):
         text = markdown.markdown([self.measured()], short=True)
         self.assertEqual(re.findall(r"^### (.*)$", text, re.MULTILINE), ["Targets", "Server CPU per operation, µs"])
-        # The cheapest is bold; the floor is no contestant.
-        self.assertIn("| get | 5.00 | **4.80** | 8.00 | 4.00 |", text)
+        # The cheapest is bold, if ours; the floor is no contestant.
+        self.assertIn("| work | freshet http | freshet wire | floor | the others |", text)
+        self.assertIn("| get | 5.00 | **4.80** | 4.00 | redis 8.00 |", text)
 
     def test_numbers_keep_three_digits_and_never_an_exponent(self):
         cases = {0: "0", 0.0123: "0.0123", 0.953: "0.953", 4.606: "4.61", 46.06: "46.1", 999.4: "999",
