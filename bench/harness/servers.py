@@ -153,7 +153,7 @@ class Freshet(Process):
         if f"# TYPE {name} " not in text:
             raise BenchError(f"/metrics has no {name}")
         return [(labels, float(value))
-                for labels, value in re.findall(rf"^{name}((?:\{{[^}}]*\}})?) ([0-9.e+]+)$", text, re.MULTILINE)]
+                for labels, value in re.findall(rf"^{name}((?:\{{.*\}})?) ([0-9.e+]+)$", text, re.MULTILINE)]
 
     def metric(self, name):
         return sum(value for _, value in self.samples(name))
