@@ -6,6 +6,7 @@
 #include "protocol/document/document.h"
 
 #define KEY         42
+#define OTHER       (KEY + 32) /* of the same category */
 #define SERIAL      0x1234abcd
 #define VALUE_BYTES 300
 #define TEXT_BYTES  4096
@@ -109,7 +110,7 @@ Test(check, a_record_over_http)
     alter_each_byte(&bench, 0);
     put_read(&bench, KEY + 1, KEY + 1, SERIAL);
     cr_assert_not_null(check_out(&bench), "another record");
-    put_read(&bench, KEY, KEY + 1, SERIAL);
+    put_read(&bench, KEY, OTHER, SERIAL);
     cr_assert_not_null(check_out(&bench), "another record under this id");
     bench.out.size = 0;
     cr_assert_not_null(check_out(&bench), "nothing");
@@ -125,7 +126,7 @@ Test(check, a_record_over_wire)
     alter_each_byte(&bench, 8); /* behind the numbers of the state */
     put_read(&bench, KEY + 1, KEY + 1, SERIAL);
     cr_assert_not_null(check_out(&bench), "another record");
-    put_read(&bench, KEY, KEY + 1, SERIAL);
+    put_read(&bench, KEY, OTHER, SERIAL);
     cr_assert_not_null(check_out(&bench), "another record under this id");
     close_bench(&bench);
 }
@@ -141,7 +142,7 @@ Test(check, a_value_of_redis_and_memcached)
         cr_assert_null(check_out(&bench));
         alter_each_byte(&bench, 0);
         bench.out.size = 0;
-        writer_put(&bench.out, body_made(&bench, KEY + 1, SERIAL, bytes));
+        writer_put(&bench.out, body_made(&bench, OTHER, SERIAL, bytes));
         cr_assert_not_null(check_out(&bench), "the value of another key");
         close_bench(&bench);
     }

@@ -6,7 +6,7 @@
 
 #define FROM          1000
 #define THREAD_COUNT  4
-#define KEYS_A_THREAD 50000
+#define KEYS_A_THREAD 1000000
 #define KEY_COUNT     (THREAD_COUNT * KEYS_A_THREAD)
 
 Test(inserts, the_end_waits_for_the_oldest_key)
@@ -52,6 +52,7 @@ Test(inserts, a_key_that_is_too_far_ahead_is_never_taken_for_one_that_is_there)
 
 struct taker {
     struct inserts *inserts;
+    pthread_barrier_t *start;
     uint64_t keys[KEYS_A_THREAD];
     bool rose;
 };
@@ -62,6 +63,7 @@ static void *take_many(void *argument)
     struct taker *taker = (struct taker *)argument;
     uint64_t end = 0;
     taker->rose = true;
+    pthread_barrier_wait(taker->start);
     for (uint32_t i = 0; i < KEYS_A_THREAD; i += 2) {
         taker->keys[i] = inserts_take(taker->inserts);
         taker->keys[i + 1] = inserts_take(taker->inserts);
@@ -78,12 +80,15 @@ Test(inserts, threads_never_get_the_same_key_and_all_are_there_in_the_end)
 {
     struct inserts inserts;
     pthread_t threads[THREAD_COUNT];
+    pthread_barrier_t start;
     struct taker *takers = calloc(THREAD_COUNT, sizeof(struct taker));
     uint8_t *seen = calloc(KEY_COUNT, 1);
     cr_assert(takers != NULL && seen != NULL);
     cr_assert_eq(inserts_init(&inserts, FROM), STATUS_OK);
+    cr_assert_eq(pthread_barrier_init(&start, NULL, THREAD_COUNT), 0);
     for (uint32_t i = 0; i < THREAD_COUNT; i++) {
         takers[i].inserts = &inserts;
+        takers[i].start = &start;
         cr_assert_eq(pthread_create(&threads[i], NULL, take_many, &takers[i]), 0);
     }
     for (uint32_t i = 0; i < THREAD_COUNT; i++) {
@@ -98,6 +103,7 @@ Test(inserts, threads_never_get_the_same_key_and_all_are_there_in_the_end)
         }
     }
     cr_assert_eq(inserts_end(&inserts), FROM + KEY_COUNT);
+    pthread_barrier_destroy(&start);
     inserts_deinit(&inserts);
     free(takers);
     free(seen);

@@ -68,9 +68,9 @@ Test(schedule, what_a_connection_without_room_misses_stays_due_and_is_not_moved_
     schedule_destroy(&schedule);
 }
 
-Test(schedule, poisson_arrivals_have_the_rate_and_the_spread_of_chance)
+static void judge_poisson(uint32_t connection_count)
 {
-    struct schedule schedule = make(ARRIVALS_POISSON, 50, 1000);
+    struct schedule schedule = make(ARRIVALS_POISSON, connection_count, 1000);
     const uint32_t count = 200000;
     uint64_t before_ns = 0;
     uint32_t bunched = 0;
@@ -88,6 +88,13 @@ Test(schedule, poisson_arrivals_have_the_rate_and_the_spread_of_chance)
     cr_assert_float_eq(mean_ns, 1000, 20, "seed %d: %f", SEED, mean_ns);
     cr_assert_float_eq((double)bunched / count, 0.3935, 0.01, "seed %d", SEED);
     schedule_destroy(&schedule);
+}
+
+/* Of one connection, and of many together. */
+Test(schedule, poisson_arrivals_have_the_rate_and_the_spread_of_chance)
+{
+    judge_poisson(1);
+    judge_poisson(50);
 }
 
 Test(schedule, nothing_is_due_where_no_connection_has_room)
