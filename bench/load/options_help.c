@@ -30,7 +30,7 @@ static const char usage[] =
     "  --distribution D      uniform (default), zipfian[:THETA], scrambled[:THETA], sequential,\n"
     "                        latest[:THETA] (a zipfian distance from the newest key that is "
     "there)\n"
-    "  --value-bytes N       size of a JSON body (default 300, at least 128); no two are equal\n"
+    "  --value-bytes N       size of a JSON body (default 300, at least 100); no two are equal\n"
     "  --header 'K: V'       added to each request; may be repeated\n"
     "  --seed N              default 1; the same seed asks for the same keys\n"
     "how\n"

@@ -11,8 +11,8 @@
  *                         the next operation is due: near 1 this program is the limit
  *     errors, timeouts    operations without an answer, from the first to the last of the run
  *     unexpected, wrong   answers: with another status than expected, with a body that is not right
- *     answered            requests, from the first to the last of the run: what the server must have
- *                         counted, too; of an rmw both
+ *     answered            requests, from the first to the last of the run: what the server must
+ *                         have counted, too; of an rmw both
  *     reconnects          connections opened again
  *     behind_max          open loop: the most operations that were due and not sent at one moment,
  *                         because the server left no room or this program was late
