@@ -88,6 +88,7 @@ class Bench:
             raise BenchError(f"the load on {label} went wrong: {wrong}; see {server.log}:\n{tail(server.log)}")
         if report["operations"] == 0 and report["config"]["mode"] != "idle":
             raise BenchError(f"the load on {label} had no answer in the time that was measured; a longer run may have some")
+        # A load that holds idle connections does not say.
         if answered_before is not None and "answered" in report:
             answered = server.answered(server.protocol) - answered_before
             if answered != report["answered"]:

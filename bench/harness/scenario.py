@@ -11,9 +11,7 @@ from harness.results import ROOT
 from harness.servers import BenchError
 
 FOLDER = ROOT / "bench" / "load" / "scenarios"
-READS = ("get", "head", "list")
-WRITES = ("put", "post", "rmw", "insert")
-KINDS = (*READS, *WRITES, "delete")
+KINDS = ("get", "head", "list", "put", "post", "rmw", "insert", "delete")
 GROWING = ("insert", "post", "delete")
 
 

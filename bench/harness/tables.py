@@ -34,6 +34,7 @@ def ratio_of_runs(reports, others, *names):
 
 def spread(values, digits=3):
     values = list(values)
+    digits = digits if max(values) < 1000 else 0
     return f"{min(values):.{digits}f}-{max(values):.{digits}f}"
 
 
