@@ -131,6 +131,9 @@ void engine_thread_follow(struct engine_thread *thread, uint64_t seen_sequence);
  * asleep while only others change, but for one time in some hundred. False is the state at
  * first. */
 void engine_thread_follow_internal(struct engine_thread *thread, bool only_internal);
+/* Whether an internal entry was applied at that sequence or later. False: there is none from it up
+ * to what the caller has seen published before. */
+bool engine_internal_since(const struct engine *engine, uint64_t sequence);
 
 /* Something was posted to the thread, or there are changes that it follows. For who looks again and
  * again instead of sleeping. */

@@ -55,6 +55,11 @@ void follow_applied_internal(struct engine *engine, uint64_t sequence)
     }
 }
 
+bool engine_internal_since(const struct engine *engine, uint64_t sequence)
+{
+    return atomic_load_explicit(&engine->internal_applied, memory_order_relaxed) >= sequence;
+}
+
 /* After pass. An internal entry that is applied and not yet published is news when it is: published
  * is then beyond what was seen, whatever has moved it on. */
 static bool has_news(const struct engine *engine, const struct engine_thread *thread,

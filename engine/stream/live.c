@@ -222,6 +222,12 @@ bool stream_live_step(struct stream *stream, uint64_t published)
     if (stream->live_next > published) {
         return false;
     }
+    /* A worker without rules looks for internal entries alone. Where there are none on the way it
+     * looks at the last entry only, which says where it stands. */
+    if (stream->user_count == 0 &&
+        !engine_internal_since(stream->options.engine, stream->live_next)) {
+        stream->live_next = published;
+    }
     struct recent_cursor cursor = {0};
     if (recent_seek(stream->journal->recent, stream->live_next, &cursor) != STATUS_OK) {
         live_scatter(stream);
