@@ -5,18 +5,32 @@
  * is: the order stands, a timer retries, answers wait, and admission closes when the queue is long.
  */
 #include "engine/shard/shard_internal.h"
+#include "protocol/document/document.h"
 #include "protocol/document/json.h"
 
 /* What an entry costs a memtable beyond its bytes: keys, skip list nodes, index rows. */
 #define MEMTABLE_OVERHEAD_BYTES 256
 
+#define PREFETCH_WRITES 4
+
 /* ---- rows ---- */
+
+/* The write changed other fields, so the record stands in that index as before. */
+static bool stays_in_index(const struct collection *collection, uint32_t index,
+                           const struct entry *entry)
+{
+    return entry->kind == ENTRY_PUT && entry->has_old &&
+           !document_names(entry->changed, collection->indexes[index]);
+}
 
 static void index_rows(struct store_batch *batch, const struct shard *shard,
                        const struct collection *collection, const struct entry *entry)
 {
     const struct store_vtable *store = shard->store->vtable;
     for (uint32_t i = 0; i < collection->index_count; i++) {
+        if (stays_in_index(collection, i, entry)) {
+            continue;
+        }
         uint8_t old_bytes[INDEX_VALUE_BYTES_MAX];
         uint8_t new_bytes[INDEX_VALUE_BYTES_MAX];
         uint8_t key_bytes[ROW_KEY_BYTES_MAX];
@@ -150,7 +164,8 @@ static void generations_move(struct shard *shard, const struct write *write)
     for (uint32_t i = 0; i < collection->index_count; i++) {
         uint8_t value_bytes[INDEX_VALUE_BYTES_MAX];
         struct writer value = writer_of(value_bytes, sizeof(value_bytes));
-        if (collection_index_value(collection, i, write->entry.old_document, &value)) {
+        if (!stays_in_index(collection, i, &write->entry) &&
+            collection_index_value(collection, i, write->entry.old_document, &value)) {
             generation_move(shard, generation_of_index(collection, collection->indexes[i],
                                                        writer_bytes(&value)));
         }
@@ -228,6 +243,9 @@ static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint6
     shard->store->vtable->batch_clear(shard->batch);
     for (struct queue_link *at = shard->committed.first; at != NULL; at = at->next) {
         struct write *write = CONTAINER_OF(at, struct write, queued);
+        if (write->key != NULL) {
+            cache_prefetch(shard->cache, cache_hash_of(write->key->hash));
+        }
         write->entry.sequence = write->commit.sequence;
         write->entry.time_ms = write->commit.time_ms;
         apply_batch_rows(shard, shard->batch, write->collection, &write->entry,
@@ -242,6 +260,24 @@ static uint32_t slice_gather(struct shard *shard, struct write **last_out, uint6
     return count;
 }
 
+/*
+ * The cache entries that writes will replace were looked at when they were evaluated; in a long
+ * queue that is a sync ago, and no cache of this CPU has them any more. So they are on their way
+ * from memory some writes before they are needed. At the queue's end: NULL.
+ */
+static const struct queue_link *prefetch_next(const struct shard *shard,
+                                              const struct queue_link *at)
+{
+    if (at == NULL) {
+        return NULL;
+    }
+    const struct write *write = CONTAINER_OF(at, struct write, queued);
+    if (write->key != NULL) {
+        cache_prefetch_entry(shard->cache, cache_hash_of(write->key->hash));
+    }
+    return at->next;
+}
+
 static void slice_finish(struct shard *shard, uint32_t count)
 {
     ASSERT(count <= shard->committed_count);
@@ -249,7 +285,12 @@ static void slice_finish(struct shard *shard, uint32_t count)
     shard->committed_count -= count;
     atomic_store_explicit(&shard->queued_applies, shard->committed_count, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->applied_entries, count, memory_order_relaxed);
+    const struct queue_link *ahead = shard->committed.first;
+    for (uint32_t i = 0; i < PREFETCH_WRITES; i++) {
+        ahead = prefetch_next(shard, ahead);
+    }
     for (uint32_t i = 0; i < count; i++) {
+        ahead = prefetch_next(shard, ahead);
         struct write *write = CONTAINER_OF(queue_pop(&shard->committed), struct write, queued);
         ASSERT(write->size <= shard->committed_bytes);
         shard->committed_bytes -= write->size;

@@ -64,9 +64,9 @@ static void shard_destroy(struct shard **shard)
 }
 
 /* Twice as many rows save little more. Keys and values have room for what is common. */
-#define BUFFER_ROWS_DEFAULT     4096u
+#define BUFFER_ROWS_DEFAULT    8192u
 #define BUFFER_KEY_BYTES_MEAN   64u
-#define BUFFER_VALUE_BYTES_MEAN 512u
+#define BUFFER_VALUE_BYTES_MEAN 448u
 
 static enum status shard_buffer_create(struct shard *shard, struct store *store)
 {

@@ -346,3 +346,19 @@ enum status document_changed(struct bytes old_document, struct bytes new_documen
     members_deinit(&old_members);
     return status;
 }
+
+bool document_names(struct bytes names, struct bytes name)
+{
+    struct document_cursor cursor;
+    struct bytes value;
+    struct bytes one;
+    if (!document_cursor_open(names, &cursor)) {
+        return false;
+    }
+    while (document_next_element(&cursor, &value)) {
+        if (document_string(value, &one) && bytes_equal(one, name)) {
+            return true;
+        }
+    }
+    return false;
+}

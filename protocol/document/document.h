@@ -124,6 +124,9 @@ bool document_equal(struct bytes a, struct bytes b);
 MUST_USE enum status document_changed(struct bytes old_document, struct bytes new_document,
                                       struct writer *names_out, uint32_t *count_out);
 
+/* Whether an array of names, as document_changed makes it, has that one. */
+bool document_names(struct bytes names, struct bytes name);
+
 /* ---- building; errors stick to the writer ---- */
 
 void document_write_map(struct writer *out, uint32_t count);

@@ -248,3 +248,14 @@ Test(compare, changed_finds_one_among_many)
                  STATUS_OK);
     cr_assert_str_eq(json_of(writer_bytes(&out)), "[\"common prefix 12345\"]");
 }
+
+Test(compare, a_changed_name_is_found_among_the_names)
+{
+    const struct bytes names = document_of("[\"a\",\"price\",\"price list\"]");
+    cr_expect(document_names(names, BYTES_LITERAL("a")));
+    cr_expect(document_names(names, BYTES_LITERAL("price")));
+    cr_expect_not(document_names(names, BYTES_LITERAL("pric")));
+    cr_expect_not(document_names(names, BYTES_EMPTY));
+    cr_expect_not(document_names(document_of("[]"), BYTES_LITERAL("a")));
+    cr_expect_not(document_names(BYTES_EMPTY, BYTES_LITERAL("a")), "an INSERT has no names");
+}
