@@ -4,6 +4,7 @@ then in open loop at shares of that capacity for the latency."""
 import argparse
 import contextlib
 import shutil
+import sys
 
 from harness import scenario as scenarios
 from harness.tables import MIB, cpu_us, middle, print_streams, rate, spread
@@ -65,15 +66,21 @@ def repeat(bench, scenario, protocol, server, *more, point=None):
     return reports
 
 
+def progress(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
 def run_load(bench, scenario, protocols, loops):
     closed, opened = {}, {}
     for protocol in protocols:
         label = f"freshet {protocol}"
         with contextlib.nullcontext() if scenario.grows() else filled(bench, scenario, protocol) as server:
             # Open loop goes by the capacity, so that is found in any case.
+            progress(f"{scenario.name}, {label}: closed loop")
             closed[label] = repeat(bench, scenario, protocol, server)
             for percent in scenario.load_percent if "open" in loops else ():
                 asked = max(1, int(rate(closed[label]) * percent / 100))
+                progress(f"{scenario.name}, {label}: open loop, {asked} a second")
                 opened[label, percent] = repeat(bench, scenario, protocol, server, "--rate", asked,
                                                 point={"rate": asked})
     print(f"\n{scenario.name}: {scenario.title}\n  {scenario.records} records of {scenario.value_bytes} bytes, "
@@ -88,6 +95,7 @@ def run_stream(bench, scenario, protocols):
     rows = {}
     for protocol in protocols:
         label = f"freshet {protocol}"
+        progress(f"{scenario.name}, {label}")
         with bench.freshet(durability=scenario.durability, cache=scenario.cache_bytes) as server:
             shape = [*scenario.stream_shape(protocol), "--warmup", WARMUP_S, "--seconds",
                      bench.seconds(scenario.seconds)]
