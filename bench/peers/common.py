@@ -35,5 +35,5 @@ def warm(bench, server, keys=GET_KEYS):
     asked = 0
     while asked < keys:
         shape = ["--keys", keys - asked, "--key-from", asked, "--distribution", "sequential", "--connections", 50]
-        asked += bench.load("warm", server, *shape, "--seconds", 0.5, "--warmup", 0, scenario=PREPARATION)["operations"]
+        asked += bench.load("warm", server, *shape, "--seconds", 1, "--warmup", 0, scenario=PREPARATION)["operations"]
     return asked

@@ -58,7 +58,8 @@ class Measure:
     def text(self, reports):
         value = statistics.median(self.of(report) for report in reports)
         if self.unit == "us":
-            return f"{value:.3g} us" if value < 1000 else f"{value / 1000:.3g} ms"
+            scale, unit = (1, "us") if value < 1e3 else (1e3, "ms") if value < 1e6 else (1e6, "s")
+            return f"{value / scale:.3g} {unit}"
         return f"{value:,.0f}{self.unit}"
 
 
