@@ -76,11 +76,11 @@ def run_load(bench, scenario, protocols, loops):
         label = f"freshet {protocol}"
         with contextlib.nullcontext() if scenario.grows() else filled(bench, scenario, protocol) as server:
             # Open loop goes by the capacity, so that is found in any case.
-            progress(f"{scenario.name}, {label}: closed loop")
+            progress(f"{scenario.name}, {label}: as fast as it can")
             closed[label] = repeat(bench, scenario, protocol, server)
             for percent in scenario.load_percent if "open" in loops else ():
                 asked = max(1, int(rate(closed[label]) * percent / 100))
-                progress(f"{scenario.name}, {label}: open loop, {asked} a second")
+                progress(f"{scenario.name}, {label}: {asked} a second")
                 opened[label, percent] = repeat(bench, scenario, protocol, server, "--rate", asked,
                                                 point={"rate": asked})
     print(f"\n{scenario.name}: {scenario.title}\n  {scenario.records} records of {scenario.value_bytes} bytes, "
