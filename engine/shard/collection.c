@@ -151,40 +151,61 @@ static bool kept_contains(const struct collection *collection, struct bytes name
     return false;
 }
 
-static enum status fields_check(const struct collection *collection, struct bytes document,
-                                uint32_t *missing_out, struct detail *detail)
+static enum status field_check(const struct collection *collection, struct bytes name,
+                               struct bytes value, uint32_t *missing, struct detail *detail)
 {
-    *missing_out = 0;
     for (uint32_t i = 0; i < collection->field_count; i++) {
         const struct collection_field *field = &collection->fields[i];
-        struct bytes value;
-        if (!document_find(document, field->name, &value)) {
-            *missing_out += field->default_value.size > 0 ? 1 : 0;
-        } else if (!field_type_matches(field->type, value)) {
+        if (!bytes_equal(field->name, name)) {
+            continue;
+        }
+        if (!field_type_matches(field->type, value)) {
             detail_set(detail, "the field \"%.*s\" must be %s", (int)field->name.size,
                        (const char *)field->name.data, field_type_text(field->type));
             return STATUS_UNPROCESSABLE;
         }
+        *missing -= field->default_value.size > 0 ? 1 : 0;
+        break;
     }
     return STATUS_OK;
 }
 
-static enum status indexes_check(const struct collection *collection, struct bytes document,
-                                 struct detail *detail)
+static enum status index_check(const struct collection *collection, struct bytes name,
+                               struct bytes value, struct detail *detail)
 {
-    for (uint32_t i = 0; i < collection->index_count; i++) {
-        uint8_t text[INDEX_VALUE_BYTES_MAX];
-        struct writer out = writer_of(text, sizeof(text));
-        struct bytes value;
-        if (document_find(document, collection->indexes[i], &value) &&
-            !document_index_text(value, &out) && out.failed) {
-            detail_set(detail, "the indexed field \"%.*s\" is over %d bytes",
-                       (int)collection->indexes[i].size, (const char *)collection->indexes[i].data,
-                       INDEX_VALUE_BYTES_MAX);
-            return STATUS_UNPROCESSABLE;
-        }
+    uint8_t text[INDEX_VALUE_BYTES_MAX];
+    struct writer out = writer_of(text, sizeof(text));
+    if (collection_index_find(collection, name) >= 0 && !document_index_text(value, &out) &&
+        out.failed) {
+        detail_set(detail, "the indexed field \"%.*s\" is over %d bytes", (int)name.size,
+                   (const char *)name.data, INDEX_VALUE_BYTES_MAX);
+        return STATUS_UNPROCESSABLE;
     }
     return STATUS_OK;
+}
+
+/* One walk over the document, for it is longer than the declarations as a rule. *missing_out: how
+ * many fields with a default it lacks. */
+static enum status members_check(const struct collection *collection, struct bytes document,
+                                 uint32_t *missing_out, struct detail *detail)
+{
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < collection->field_count; i++) {
+        missing += collection->fields[i].default_value.size > 0 ? 1 : 0;
+    }
+    struct document_cursor cursor;
+    struct bytes name;
+    struct bytes value;
+    document_cursor_open(document, &cursor);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && document_next_member(&cursor, &name, &value)) {
+        status = field_check(collection, name, value, &missing, detail);
+        if (status == STATUS_OK) {
+            status = index_check(collection, name, value, detail);
+        }
+    }
+    *missing_out = missing;
+    return status;
 }
 
 /* Members of document that the client may set, then what is kept of the old one, then defaults. */
@@ -240,10 +261,7 @@ enum status collection_conform(const struct collection *collection, struct bytes
 {
     ASSERT(document_is_object(document));
     uint32_t missing;
-    enum status status = fields_check(collection, document, &missing, detail_out);
-    if (status == STATUS_OK) {
-        status = indexes_check(collection, document, detail_out);
-    }
+    enum status status = members_check(collection, document, &missing, detail_out);
     if (status != STATUS_OK) {
         return status;
     }

@@ -84,15 +84,15 @@ static void evaluate_document(struct request *request, const struct evaluate_sta
     if (!state->exists) {
         return;
     }
-    if (document_equal(old, result->document)) {
-        result->verdict = EVALUATE_EQUAL;
-        return;
-    }
     size_t from = scratch->document.size;
     uint32_t count;
     status = document_changed(old, result->document, &scratch->document, &count);
     if (status != STATUS_OK) {
         refuse(result, status);
+        return;
+    }
+    if (count == 0) {
+        result->verdict = EVALUATE_EQUAL;
         return;
     }
     result->changed = bytes_slice(writer_bytes(&scratch->document), from, scratch->document.size);

@@ -18,7 +18,8 @@
  *            that an iterator still shows is replaced, and goes with the iterator.
  * Invariant: a get, an iterator and a flush see all that was applied. While it is held the store
  *            stands still, at a state which was the newest one at a moment: so what a flush
- *            persists is a prefix of the history of applies, although rows go over in another order.
+ *            persists is a prefix of the history of applies, although rows go over in another
+ *            order.
  * Failure:   a store that is busy loses nothing: rows wait, and apply says BUSY when there is no
  *            room. Any other failure is kept and answers every later apply.
  * Tests:     tests/unit/engine/store/ (the suite of all stores, and test_buffer.c), tests/sim.

@@ -249,6 +249,36 @@ Test(compare, changed_finds_one_among_many)
     cr_assert_str_eq(json_of(writer_bytes(&out)), "[\"common prefix 12345\"]");
 }
 
+Test(compare, changed_is_the_same_whether_members_stand_in_the_same_order_or_not)
+{
+    cr_expect_str_eq(changed("{\"b\":1,\"a\":1,\"c\":1}", "{\"b\":2,\"a\":2,\"c\":1}"),
+                     "[\"a\",\"b\"]");
+    cr_expect_str_eq(changed("{\"b\":1,\"a\":1,\"c\":1}", "{\"a\":2,\"b\":2,\"c\":1}"),
+                     "[\"a\",\"b\"]");
+    cr_expect_str_eq(
+        changed("{\"b\":{\"x\":1,\"y\":2},\"a\":[]}", "{\"b\":{\"y\":2,\"x\":1},\"a\":[0]}"),
+        "[\"a\"]");
+    cr_expect_str_eq(changed("{\"b\":1,\"a\":1}", "{\"b\":1,\"a\":1,\"c\":1}"), "[\"c\"]");
+    /* More names than are sorted on the way, from the last to the first. */
+    struct writer old_json = new_writer(512);
+    struct writer new_json = new_writer(512);
+    struct writer names = new_writer(512);
+    for (int i = 0; i < 30; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "%c\"k%02d\":1", i == 0 ? '{' : ',', 29 - i);
+        writer_text(&old_json, text);
+        snprintf(text, sizeof(text), "%c\"k%02d\":2", i == 0 ? '{' : ',', 29 - i);
+        writer_text(&new_json, text);
+        snprintf(text, sizeof(text), "%c\"k%02d\"", i == 0 ? '[' : ',', i);
+        writer_text(&names, text);
+    }
+    writer_put(&old_json, bytes_of("}", 2));
+    writer_put(&new_json, bytes_of("}", 2));
+    writer_put(&names, bytes_of("]", 2));
+    cr_expect_str_eq(changed((const char *)old_json.data, (const char *)new_json.data),
+                     (const char *)names.data);
+}
+
 Test(compare, a_changed_name_is_found_among_the_names)
 {
     const struct bytes names = document_of("[\"a\",\"price\",\"price list\"]");
