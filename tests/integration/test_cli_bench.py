@@ -278,6 +278,20 @@ class TestPlanted(BenchTest):
         self.assertGreaterEqual(latency["count"], 300)
         self.assertLess(latency["p99"], 0.5 * STALL_US)
 
+    def test_what_was_inserted_is_read(self):
+        read = set()
+
+        def note(_, request):
+            if request.method == "GET":
+                read.add(int(request.key.partition("-")[2]))
+
+        server = self.planted(note)
+        words = ("--records", "50", "--seconds", "1", "--mix", "get=9,insert=1", "--distribution", "latest")
+        run_ = self.bench(server.target, "run", *words).json["runs"][0]
+        inserted = run_["latency_us_by_method"]["insert"]["count"]
+        self.assertGreater(max(read), 50)
+        self.assertLess(max(read), 50 + inserted)
+
     def failed(self, plant, *words):
         result = self.bench(self.planted(plant).target, *words, "--records", "50", status=1)
         return result, json.loads(result.err.splitlines()[-1])["detail"]
