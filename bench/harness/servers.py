@@ -71,6 +71,10 @@ class Process:
         signal.alarm(READY_WAIT_S)
         line = self.process.stdout.readline()
         signal.alarm(0)
+        self.take_ready(line)
+
+    def take_ready(self, line):
+        """The line in which a server of ours says where it listens; without it, it is not ready."""
         try:
             ready = json.loads(line)
             self.target, self.wire = ready["http"], ready.get("wire")

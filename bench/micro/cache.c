@@ -1,18 +1,18 @@
 /*
- * cache.c: nanoseconds per look-up and per put of engine/cache, on one thread.
+ * cache.c: time per look-up and per put of engine/cache, on one thread.
  *
  *     micro_cache [--small]
  *
  * Keys and hashes are made outside the clock, in batches, so that the figures are the cache's
- * alone. "random" is over a full cache, far larger than the CPU's; "in 16s" prefetches as a
+ * alone. "full" is random over a full cache, far larger than the CPU's; "in 16s" prefetches as a
  * pipelined connection does. The result hash depends only on what was read, so it must be the same
  * in each run with the same arguments; --small is for the test run, not for figures.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/micro/series/series.h"
 #include "engine/cache/cache.h"
 #include "protocol/base/assert.h"
 
@@ -28,19 +28,15 @@ struct bench {
     uint64_t random;
     uint64_t result;
     uint64_t now_ns;
+    size_t put_bytes;
+    unsigned put_count;
+    const char *locks; /* what the names of series say of them */
     uint8_t copy[CACHE_COPY_BYTES_MAX];
     uint8_t keys[BATCH_COUNT][48];
     struct bytes views[BATCH_COUNT];
     uint64_t hashes[BATCH_COUNT];
     uint8_t body[BODY_BYTES_MAX];
 };
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static uint64_t random_next(struct bench *bench)
 {
@@ -65,6 +61,7 @@ static void key_make(struct bench *bench, unsigned i, uint64_t number)
 static void open_cache(struct bench *bench, bool shared)
 {
     struct cache_options options = {.bytes_max = bench->cache_bytes, .shared = shared};
+    bench->locks = shared ? ", with locks" : "";
     cache_destroy(&bench->cache);
     if (cache_create(&options, &bench->cache) != STATUS_OK) {
         fprintf(stderr, "no memory for a cache of %llu bytes\n",
@@ -97,71 +94,97 @@ static void get(struct bench *bench, unsigned i)
     }
 }
 
-static void report(const char *what, size_t body_bytes, uint64_t spent_ns, uint64_t operations)
+static void report(const struct bench *bench, const char *what, size_t body_bytes,
+                   struct series *series)
 {
-    printf("%-34s %8zu B %10.1f ns\n", what, body_bytes, (double)spent_ns / (double)operations);
+    char name[64];
+    snprintf(name, sizeof(name), "%s%s, %zu bytes", what, bench->locks, body_bytes);
+    series_print(name, series);
 }
 
-static void bench_hot(struct bench *bench, const char *what, bool shared, size_t body_bytes)
+static void look_ups_hot(void *context)
 {
-    open_cache(bench, shared);
-    for (unsigned i = 0; i < HOT_COUNT; i++) {
-        key_make(bench, i, i);
-        put(bench, i, body_bytes);
-    }
-    uint64_t start_ns = clock_ns();
+    struct bench *bench = (struct bench *)context;
     for (uint64_t done = 0; done < bench->operations; done += 16) {
         /* Few enough keys that all of it stays in the CPU's cache. */
         for (unsigned i = 0; i < 16; i++) {
             get(bench, i);
         }
     }
-    report(what, body_bytes, clock_ns() - start_ns, bench->operations);
+}
+
+static void bench_hot(struct bench *bench, const char *what, bool shared, size_t body_bytes)
+{
+    struct series series = {0};
+    open_cache(bench, shared);
+    for (unsigned i = 0; i < HOT_COUNT; i++) {
+        key_make(bench, i, i);
+        put(bench, i, body_bytes);
+    }
+    series_round(&series, bench->operations, look_ups_hot, bench);
+    report(bench, what, body_bytes, &series);
+}
+
+static void look_ups(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (unsigned i = 0; i < BATCH_COUNT; i++) {
+        get(bench, i);
+    }
+}
+
+static void look_ups_pipelined(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (unsigned i = 0; i < BATCH_COUNT; i += PIPELINE_COUNT) {
+        for (unsigned j = i; j < i + PIPELINE_COUNT; j++) {
+            cache_prefetch(bench->cache, bench->hashes[j]);
+        }
+        for (unsigned j = i; j < i + PIPELINE_COUNT; j++) {
+            cache_prefetch_entry(bench->cache, bench->hashes[j]);
+        }
+        for (unsigned j = i; j < i + PIPELINE_COUNT; j++) {
+            get(bench, j);
+        }
+    }
 }
 
 /* Look-ups of keys from 0 to key_count - 1, or above them for misses. */
 static void bench_random(struct bench *bench, const char *what, size_t body_bytes, uint64_t first,
                          uint64_t key_count, bool pipelined)
 {
-    uint64_t spent_ns = 0;
+    struct series series = {0};
     for (uint64_t done = 0; done < bench->operations; done += BATCH_COUNT) {
         for (unsigned i = 0; i < BATCH_COUNT; i++) {
             key_make(bench, i, first + random_next(bench) % key_count);
         }
-        uint64_t start_ns = clock_ns();
-        for (unsigned i = 0; i < BATCH_COUNT; i += PIPELINE_COUNT) {
-            for (unsigned j = i; pipelined && j < i + PIPELINE_COUNT; j++) {
-                cache_prefetch(bench->cache, bench->hashes[j]);
-            }
-            for (unsigned j = i; pipelined && j < i + PIPELINE_COUNT; j++) {
-                cache_prefetch_entry(bench->cache, bench->hashes[j]);
-            }
-            for (unsigned j = i; j < i + PIPELINE_COUNT; j++) {
-                get(bench, j);
-            }
-        }
-        spent_ns += clock_ns() - start_ns;
+        series_round(&series, BATCH_COUNT, pipelined ? look_ups_pipelined : look_ups, bench);
     }
-    report(what, body_bytes, spent_ns, bench->operations);
+    report(bench, what, body_bytes, &series);
+}
+
+static void puts_in_turn(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (unsigned i = 0; i < bench->put_count; i++) {
+        put(bench, i, bench->put_bytes);
+    }
 }
 
 /* Puts of ever new keys, or round and round over key_count of them. */
 static void bench_put(struct bench *bench, const char *what, size_t body_bytes, uint64_t first,
                       uint64_t key_count, uint64_t operations)
 {
-    uint64_t spent_ns = 0;
-    operations = operations < BATCH_COUNT ? BATCH_COUNT : operations;
-    for (uint64_t done = 0; done < operations; done += BATCH_COUNT) {
-        for (unsigned i = 0; i < BATCH_COUNT; i++) {
+    struct series series = {0};
+    bench->put_bytes = body_bytes;
+    bench->put_count = operations < BATCH_COUNT ? (unsigned)operations : BATCH_COUNT;
+    for (uint64_t done = 0; done < operations; done += bench->put_count) {
+        for (unsigned i = 0; i < bench->put_count; i++) {
             key_make(bench, i, first + (done + i) % key_count);
         }
-        uint64_t start_ns = clock_ns();
-        for (unsigned i = 0; i < BATCH_COUNT; i++) {
-            put(bench, i, body_bytes);
-        }
-        spent_ns += clock_ns() - start_ns;
+        series_round(&series, bench->put_count, puts_in_turn, bench);
     }
-    report(what, body_bytes, spent_ns, operations);
+    report(bench, what, body_bytes, &series);
 }
 
 static void fill(struct bench *bench, uint64_t key_count, size_t body_bytes)
@@ -177,9 +200,9 @@ static void bench_sizes(struct bench *bench)
     static const size_t sizes[] = {100, 300, 1000, 4000, 65536};
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         bool pinned = sizes[i] > CACHE_COPY_BYTES_MAX;
-        bench_hot(bench, pinned ? "hit, hot, pinned" : "hit, hot", false, sizes[i]);
-        bench_hot(bench, pinned ? "hit, hot, pinned, with locks" : "hit, hot, with locks", true,
-                  sizes[i]);
+        const char *what = pinned ? "hit, hot, pinned" : "hit, hot";
+        bench_hot(bench, what, false, sizes[i]);
+        bench_hot(bench, what, true, sizes[i]);
     }
 }
 
@@ -189,25 +212,20 @@ static void bench_full(struct bench *bench, bool shared)
     uint64_t key_count = bench->cache_bytes / 512;
     open_cache(bench, shared);
     fill(bench, key_count, 300);
-    printf("%s\n", shared ? "full cache, with locks:" : "full cache:");
-    bench_random(bench, "hit, random", 300, 0, key_count, false);
-    bench_random(bench, "hit, random, in 16s", 300, 0, key_count, true);
-    bench_random(bench, "miss, random", 300, key_count, key_count, false);
-    bench_put(bench, "put, replaces", 300, 0, key_count, bench->operations / 4);
-    bench_put(bench, "put, evicts", 300, key_count, UINT64_MAX, bench->operations);
-    bench_put(bench, "put, evicts, other size", 4000, 0, UINT64_MAX, bench->operations / 8);
-    bench_put(bench, "put, evicts, large", 65536, 0, UINT64_MAX, bench->operations / 64);
-    bench_put(bench, "put, evicts, largest", BODY_BYTES_MAX, 0, UINT64_MAX,
+    bench_random(bench, "full, hit", 300, 0, key_count, false);
+    bench_random(bench, "full, hit, in 16s", 300, 0, key_count, true);
+    bench_random(bench, "full, miss", 300, key_count, key_count, false);
+    bench_put(bench, "full, put, replaces", 300, 0, key_count, bench->operations / 4);
+    bench_put(bench, "full, put, evicts", 300, key_count, UINT64_MAX, bench->operations);
+    bench_put(bench, "full, put, evicts, other size", 4000, 0, UINT64_MAX, bench->operations / 8);
+    bench_put(bench, "full, put, evicts, large", 65536, 0, UINT64_MAX, bench->operations / 64);
+    bench_put(bench, "full, put, evicts, largest", BODY_BYTES_MAX, 0, UINT64_MAX,
               bench->operations / 1024);
 }
 
 int main(int argc, char **argv)
 {
-    bool small = argc == 2 && strcmp(argv[1], "--small") == 0;
-    if (argc > 2 || (argc == 2 && !small)) {
-        fprintf(stderr, "usage: micro_cache [--small]\n");
-        return 2;
-    }
+    bool small = series_small(argc, argv);
     struct bench *bench = calloc(1, sizeof(*bench));
     if (bench == NULL) {
         fprintf(stderr, "out of memory\n");

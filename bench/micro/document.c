@@ -5,10 +5,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <xxhash.h>
 
+#include "bench/micro/series/series.h"
 #include "protocol/document/document.h"
 #include "protocol/document/json.h"
 #include "protocol/document/merge_patch.h"
@@ -19,10 +19,12 @@
     "\"stock\":128,\"active\":true,\"tags\":[\"lamp\",\"desk\",\"brass\"],\"size\":{\"width\":18," \
     "\"height\":42.5,\"depth\":18},\"image\":\"/img/lamp-42.jpg\"}"
 
-#define ROUNDS_FULL  400000
-#define ROUNDS_SMALL 2000
-#define RUNS         5
-#define ROOM_BYTES   (4u << 20)
+#define ROUNDS_FULL      400000
+#define ROUNDS_SMALL     200
+#define RUNS             5
+#define ROOM_BYTES       (4u << 20)
+#define MANY_BYTES       (1u << 20)
+#define MANY_BYTES_SMALL (1u << 15)
 
 struct bench {
     struct bytes json;
@@ -30,15 +32,11 @@ struct bench {
     struct bytes other; /* equal, its first member is last */
     struct bytes patch;
     uint8_t *room;
+    const char *what; /* what is parsed, rendered, … */
+    int rounds;
+    struct bytes (*run)(struct bench *);
     uint64_t hash;
 };
-
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static void check(enum status status)
 {
@@ -104,23 +102,40 @@ static struct bytes run_merge(struct bench *bench)
     return writer_bytes(&out);
 }
 
-static void measure(struct bench *bench, const char *name, int rounds,
-                    struct bytes (*run)(struct bench *bench))
+static void work(void *context)
 {
-    double best_ns = 0;
+    struct bench *bench = (struct bench *)context;
+    for (int round = 0; round < bench->rounds; round++) {
+        struct bytes result = bench->run(bench);
+        /* The hash's input is small, so that hashing does not count. */
+        bench->hash = bench->hash * 31 + result.size;
+    }
+}
+
+static void measure(struct bench *bench, const char *name, struct bytes (*run)(struct bench *))
+{
+    char text[64];
+    struct series series = {0};
+    bench->run = run;
     for (int turn = 0; turn < RUNS; turn++) {
-        double from_ns = now_ns();
-        for (int round = 0; round < rounds; round++) {
-            struct bytes result = run(bench);
-            /* The hash's input is small, so that hashing does not count. */
-            bench->hash = bench->hash * 31 + result.size;
-        }
-        double each_ns = (now_ns() - from_ns) / rounds;
-        best_ns = turn == 0 || each_ns < best_ns ? each_ns : best_ns;
+        series_round(&series, (uint64_t)bench->rounds, work, bench);
     }
     struct bytes result = run(bench);
     bench->hash ^= XXH3_64bits(result.data, result.size);
-    printf("%-10s %10.1f ns\n", name, best_ns);
+    snprintf(text, sizeof(text), "%s: %s", bench->what, name);
+    series_print(text, &series);
+}
+
+static void measure_all(struct bench *bench, const char *what, int rounds)
+{
+    bench->what = what;
+    bench->rounds = rounds;
+    measure(bench, "parse", run_parse);
+    measure(bench, "render", run_render);
+    measure(bench, "validate", run_validate);
+    measure(bench, "equal", run_equal);
+    measure(bench, "changed", run_changed);
+    measure(bench, "merge", run_merge);
 }
 
 static void prepare(struct bench *bench, struct bytes json)
@@ -157,14 +172,14 @@ static void finish(struct bench *bench)
     free((void *)(uintptr_t)bench->patch.data);
 }
 
-/* A million bytes of members with short names: what a hostile body can be. */
-static struct bytes many_members(void)
+/* So many bytes of members with short names: what a hostile body can be. */
+static struct bytes many_members(size_t size)
 {
-    uint8_t *memory = malloc(1 << 20);
+    uint8_t *memory = malloc(size);
     if (memory == NULL) {
         check(STATUS_NO_MEMORY);
     }
-    struct writer out = writer_of(memory, 1 << 20);
+    struct writer out = writer_of(memory, size);
     writer_text(&out, "{\"title\":0");
     for (uint64_t member = 0; writer_left(&out) > 64; member++) {
         writer_text(&out, ",\"");
@@ -177,8 +192,8 @@ static struct bytes many_members(void)
 
 int main(int argc, char **argv)
 {
-    bool is_small = argc > 1 && strcmp(argv[1], "--small") == 0;
-    int rounds = is_small ? ROUNDS_SMALL : ROUNDS_FULL;
+    bool small = series_small(argc, argv);
+    int rounds = small ? ROUNDS_SMALL : ROUNDS_FULL;
     struct bench bench = {.room = malloc(ROOM_BYTES)};
     if (bench.room == NULL) {
         check(STATUS_NO_MEMORY);
@@ -187,24 +202,14 @@ int main(int argc, char **argv)
     prepare(&bench, BYTES_LITERAL(PRODUCT));
     printf("product: %zu bytes of JSON, %zu of MessagePack\n", bench.json.size,
            bench.document.size);
-    measure(&bench, "parse", rounds, run_parse);
-    measure(&bench, "render", rounds, run_render);
-    measure(&bench, "validate", rounds, run_validate);
-    measure(&bench, "equal", rounds, run_equal);
-    measure(&bench, "changed", rounds, run_changed);
-    measure(&bench, "merge", rounds, run_merge);
+    measure_all(&bench, "product", rounds);
     finish(&bench);
 
-    struct bytes many = many_members();
+    struct bytes many = many_members(small ? MANY_BYTES_SMALL : MANY_BYTES);
     prepare(&bench, many);
     printf("many members: %u members, %zu bytes of JSON, %zu of MessagePack\n",
            document_count(bench.document), bench.json.size, bench.document.size);
-    measure(&bench, "parse", 1, run_parse);
-    measure(&bench, "render", 1, run_render);
-    measure(&bench, "validate", 1, run_validate);
-    measure(&bench, "equal", 1, run_equal);
-    measure(&bench, "changed", 1, run_changed);
-    measure(&bench, "merge", 1, run_merge);
+    measure_all(&bench, "many members", 1);
     finish(&bench);
 
     printf("hash %016llx\n", (unsigned long long)bench.hash);

@@ -1,5 +1,5 @@
 /*
- * http.c: nanoseconds per request of net/http, on one thread and without a kernel.
+ * http.c: time per request of net/http, on one thread and without a kernel.
  *
  *     micro_http [--small]
  *
@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/micro/series/series.h"
 #include "net/http/connection.h"
 #include "protocol/base/assert.h"
 
@@ -20,7 +20,7 @@
 #define PIPELINE_COUNT 16
 #define ROUNDS         5
 #define COUNT          400000u
-#define COUNT_SMALL    2000u
+#define COUNT_SMALL    400u
 
 static const char small_get[] = "GET /products/0000001234 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 
@@ -46,6 +46,9 @@ static const char browser_get[] =
 
 struct bench {
     uint32_t count;
+    uint32_t turns; /* of a round, each with as many requests as come at once */
+    struct bytes request;
+    uint8_t *received; /* what one receive brings, of request's size */
     uint64_t result;
     struct http_server *server;
     struct http_connection *connection;
@@ -53,53 +56,40 @@ struct bench {
     uint8_t answer[ANSWER_BYTES];
 };
 
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void report(struct bench *bench, const char *name, uint64_t best_ns, uint64_t operations)
-{
-    printf("%-34s %8.1f ns   result %016llx\n", name, (double)best_ns / (double)operations,
-           (unsigned long long)bench->result);
-}
-
 /* ---- heads ---- */
 
-static void run_scan(struct bench *bench, const char *name, struct bytes bytes)
+static void scan(void *context)
 {
-    uint64_t best_ns = UINT64_MAX;
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t begin_ns = clock_ns();
-        for (uint32_t i = 0; i < bench->count; i++) {
-            struct head_scan scan = {0};
-            size_t size = 0;
-            bench->result += (uint64_t)head_scan(&scan, bytes, &size) + size;
-        }
-        uint64_t ns = clock_ns() - begin_ns;
-        best_ns = ns < best_ns ? ns : best_ns;
+    struct bench *bench = (struct bench *)context;
+    for (uint32_t i = 0; i < bench->count; i++) {
+        struct head_scan scan = {0};
+        size_t size = 0;
+        bench->result += (uint64_t)head_scan(&scan, bench->request, &size) + size;
     }
-    report(bench, name, best_ns, bench->count);
 }
 
-static void run_parse(struct bench *bench, const char *name, struct bytes bytes)
+static void parse(void *context)
 {
-    uint64_t best_ns = UINT64_MAX;
     static struct http_header headers[HTTP_HEADERS_MAX];
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t begin_ns = clock_ns();
-        for (uint32_t i = 0; i < bench->count; i++) {
-            struct http_request request;
-            struct framing framing;
-            struct refusal refusal = head_parse(bytes, headers, &request, &framing);
-            bench->result += refusal.status + request.header_count + request.path.size;
-        }
-        uint64_t ns = clock_ns() - begin_ns;
-        best_ns = ns < best_ns ? ns : best_ns;
+    struct bench *bench = (struct bench *)context;
+    for (uint32_t i = 0; i < bench->count; i++) {
+        struct http_request request;
+        struct framing framing;
+        struct refusal refusal = head_parse(bench->request, headers, &request, &framing);
+        bench->result += refusal.status + request.header_count + request.path.size;
     }
-    report(bench, name, best_ns, bench->count);
+}
+
+static void run(struct bench *bench, const char *name, struct bytes request, uint32_t pipelined,
+                void (*work)(void *context))
+{
+    struct series series = {0};
+    bench->request = request;
+    bench->turns = bench->count / pipelined;
+    for (int round = 0; round < ROUNDS; round++) {
+        series_round(&series, (uint64_t)bench->turns * pipelined, work, bench);
+    }
+    series_print(name, &series);
 }
 
 /* ---- connections ---- */
@@ -178,6 +168,20 @@ static void connection_start(struct bench *bench)
     (void)http_server_step(bench->server);
 }
 
+static void turns(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (uint32_t i = 0; i < bench->turns; i++) {
+        http_server_begin(bench->server, bench->server->now_ns + 1000);
+        connection_events.received(&bench->connection->socket, bench->received,
+                                   bench->request.size);
+        (void)http_server_step(bench->server);
+        bench->result += bench->in_flight;
+        connection_events.sent(&bench->connection->socket, (int)bench->in_flight);
+        bench->in_flight = 0;
+    }
+}
+
 static void run_requests(struct bench *bench, const char *name, struct bytes one,
                          uint32_t pipelined)
 {
@@ -185,37 +189,22 @@ static void run_requests(struct bench *bench, const char *name, struct bytes one
     for (uint32_t i = 0; i < pipelined; i++) {
         memcpy(data + i * one.size, one.data, one.size);
     }
-    uint64_t best_ns = UINT64_MAX;
-    uint32_t turns = bench->count / pipelined;
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t begin_ns = clock_ns();
-        for (uint32_t i = 0; i < turns; i++) {
-            http_server_begin(bench->server, bench->server->now_ns + 1000);
-            connection_events.received(&bench->connection->socket, data, one.size * pipelined);
-            (void)http_server_step(bench->server);
-            bench->result += bench->in_flight;
-            connection_events.sent(&bench->connection->socket, (int)bench->in_flight);
-            bench->in_flight = 0;
-        }
-        uint64_t ns = clock_ns() - begin_ns;
-        best_ns = ns < best_ns ? ns : best_ns;
-    }
+    bench->received = data;
+    run(bench, name, bytes_of(data, one.size * pipelined), pipelined, turns);
     free(data);
-    report(bench, name, best_ns, (uint64_t)turns * pipelined);
 }
 
 int main(int argc, char **argv)
 {
     static struct bench bench;
-    bool small = argc > 1 && strcmp(argv[1], "--small") == 0;
-    bench.count = small ? COUNT_SMALL : COUNT;
+    bench.count = series_small(argc, argv) ? COUNT_SMALL : COUNT;
     struct bytes get = bytes_of(small_get, sizeof(small_get) - 1);
     struct bytes browser = bytes_of(browser_get, sizeof(browser_get) - 1);
     printf("small GET %zu bytes, browser GET %zu bytes\n", get.size, browser.size);
-    run_scan(&bench, "scan, small", get);
-    run_parse(&bench, "parse, small", get);
-    run_scan(&bench, "scan, browser", browser);
-    run_parse(&bench, "parse, browser", browser);
+    run(&bench, "scan, small", get, 1, scan);
+    run(&bench, "parse, small", get, 1, parse);
+    run(&bench, "scan, browser", browser, 1, scan);
+    run(&bench, "parse, browser", browser, 1, parse);
     connection_start(&bench);
     run_requests(&bench, "request, small", get, 1);
     run_requests(&bench, "request, small, in 16s", get, PIPELINE_COUNT);
@@ -225,5 +214,6 @@ int main(int argc, char **argv)
     bench.connection->receiving = RECEIVING_OFF;
     (void)http_server_step(bench.server);
     http_server_destroy(&bench.server);
+    printf("result %016llx\n", (unsigned long long)bench.result);
     return 0;
 }

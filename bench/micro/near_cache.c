@@ -5,9 +5,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "bench/micro/series/series.h"
 #include "bindings/c/include/freshet.h"
 #include "bindings/c/near_cache.h"
 #include "tests/unit/bindings/c/fake_peer.h"
@@ -16,13 +15,6 @@
 #define ROUNDS_FULL  5000
 #define ROUNDS_SMALL 5
 #define RUNS         5
-
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static void check(bool is_good, const char *what)
 {
@@ -37,6 +29,7 @@ struct bench {
     struct near_cache *cache;
     struct near_key keys[KEYS];
     char ids[KEYS][16];
+    int rounds;
     uint64_t hash;
 };
 
@@ -74,18 +67,29 @@ static void run_find(struct bench *bench)
     }
 }
 
-static void measure(struct bench *bench, const char *name, int rounds, void (*run)(struct bench *))
+static void reads(void *context)
 {
-    double best_ns = 0;
-    for (int turn = 0; turn < RUNS; turn++) {
-        double from_ns = now_ns();
-        for (int round = 0; round < rounds; round++) {
-            run(bench);
-        }
-        double each_ns = (now_ns() - from_ns) / rounds / KEYS;
-        best_ns = turn == 0 || each_ns < best_ns ? each_ns : best_ns;
+    struct bench *bench = (struct bench *)context;
+    for (int round = 0; round < bench->rounds; round++) {
+        run_get(bench);
     }
-    printf("%-32s %8.1f ns\n", name, best_ns);
+}
+
+static void finds(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (int round = 0; round < bench->rounds; round++) {
+        run_find(bench);
+    }
+}
+
+static void measure(struct bench *bench, const char *name, void (*work)(void *context))
+{
+    struct series series = {0};
+    for (int run = 0; run < RUNS; run++) {
+        series_round(&series, (uint64_t)bench->rounds * KEYS, work, bench);
+    }
+    series_print(name, &series);
 }
 
 static void fill(struct bench *bench)
@@ -107,7 +111,7 @@ int main(int argc, char **argv)
     struct bench bench = {0};
     struct fake_peer peer;
     struct freshet_options options = {.near_cache_bytes = 1 << 24};
-    int rounds = argc > 1 && strcmp(argv[1], "--small") == 0 ? ROUNDS_SMALL : ROUNDS_FULL;
+    bench.rounds = series_small(argc, argv) ? ROUNDS_SMALL : ROUNDS_FULL;
     for (size_t key = 0; key < KEYS; key++) {
         snprintf(bench.ids[key], sizeof(bench.ids[key]), "product-%zu", key);
     }
@@ -115,8 +119,8 @@ int main(int argc, char **argv)
     check(freshet_connect(peer.url, &options, &bench.db) == FRESHET_OK, "no connection");
     fill(&bench);
     warm(&bench);
-    measure(&bench, "freshet_get, a local hit", rounds, run_get);
-    measure(&bench, "  of which the look-up", rounds, run_find);
+    measure(&bench, "freshet_get, a local hit", reads);
+    measure(&bench, "of which the look-up", finds);
     printf("hash %016lx\n", (unsigned long)bench.hash);
     near_cache_destroy(&bench.cache);
     freshet_close(bench.db);

@@ -1,5 +1,5 @@
 /*
- * rest.c: nanoseconds of net/rest per cached GET, between a parsed request and an answer ready to
+ * rest.c: time of net/rest per cached GET, between a parsed request and an answer ready to
  * be sent.
  *
  *     micro_rest [--small]
@@ -11,15 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <xxhash.h>
 
+#include "bench/micro/series/series.h"
 #include "net/rest/rest.h"
 #include "protocol/base/assert.h"
 
 #define ROUNDS_FULL  4000000
-#define ROUNDS_SMALL 2000
+#define ROUNDS_SMALL 400
 #define RUNS         5
 #define BODY_BYTES   300
 #define ROOM_BYTES   8192
@@ -170,13 +170,6 @@ void request_release(struct request *request)
 
 /* ---- the work ---- */
 
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static void request_set(const char *path)
 {
     bench.exchange.request = (struct http_request){
@@ -190,23 +183,27 @@ static void request_set(const char *path)
     bench.exchange.request.known[HTTP_HOST] = BYTES_LITERAL("127.0.0.1:8080");
 }
 
+static void reads(void *context)
+{
+    const unsigned *rounds = (const unsigned *)context;
+    for (unsigned round = 0; round < *rounds; round++) {
+        rest_handle(bench.rest, &bench.exchange);
+        rest_finished(bench.rest, &bench.exchange, 1000);
+        /* As net/http leaves an exchange to the next request; only what rest_handle sets is set
+         * again. */
+        memset(bench.exchange.user, 0, sizeof(bench.exchange.user));
+    }
+}
+
 static void run(const char *name, unsigned rounds)
 {
-    double best = 0;
+    struct series series = {0};
     for (unsigned run = 0; run < RUNS; run++) {
-        double started = now_ns();
-        for (unsigned round = 0; round < rounds; round++) {
-            rest_handle(bench.rest, &bench.exchange);
-            rest_finished(bench.rest, &bench.exchange, 1000);
-            /* As net/http leaves an exchange to the next request; only what rest_handle sets is set
-             * again. */
-            memset(bench.exchange.user, 0, sizeof(bench.exchange.user));
-        }
-        double each = (now_ns() - started) / rounds;
-        best = run == 0 || each < best ? each : best;
+        series_round(&series, rounds, reads, &rounds);
         bench.hash ^= XXH3_64bits(bench.room, bench.answer_size);
     }
-    printf("%-28s %7.1f ns, %zu bytes\n", name, best, bench.answer_size);
+    series_print(name, &series);
+    printf("    %zu bytes\n", bench.answer_size);
 }
 
 static void rest_begin(void)
@@ -237,8 +234,7 @@ static void rest_begin(void)
 
 int main(int argc, char **argv)
 {
-    bool small = argc > 1 && strcmp(argv[1], "--small") == 0;
-    unsigned rounds = small ? ROUNDS_SMALL : ROUNDS_FULL;
+    unsigned rounds = series_small(argc, argv) ? ROUNDS_SMALL : ROUNDS_FULL;
     rest_begin();
     request_set("/products/0190b2d8-42a1-7c3e-9f00-5a6b7c8d9e0f");
     run("GET hit", rounds);

@@ -1,21 +1,20 @@
 /*
- * store.c: microseconds per operation of the store on RocksDB, on one thread, as a shard uses it.
+ * store.c: time per operation of the store on RocksDB, on one thread, as a shard uses it.
  *
  *     micro_store [--small] [--path DIR] [--memory]
  *
  * An apply is a record of 300 bytes and the applied position; a get is inline, without I/O, of a
  * random record. "flushed" gets come from the block cache. --path puts the store on another disk;
- * --memory measures the simulator's store instead. Every figure is wall time and CPU time of this
- * thread; what RocksDB's own threads do beside it is not in the second. The result hash depends
- * only on what was read.
+ * --memory measures the simulator's store instead. CPU time is that of this thread; what RocksDB's
+ * own threads do beside it is not in it. The result hash depends only on what was read.
  */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/micro/series/series.h"
 #include "engine/store/row.h"
 #include "engine/store/store.h"
 #include "protocol/base/assert.h"
@@ -23,6 +22,7 @@
 #define DOCUMENT_BYTES    267 /* with its header a value of 300 bytes */
 #define BATCH_RECORDS     32
 #define BLOCK_CACHE_BYTES ((uint64_t)256 << 20)
+#define STATISTICS_READS  1000
 #define PATH_BYTES        256
 #define TEXT_BYTES        512
 
@@ -36,18 +36,12 @@ struct bench {
     uint64_t random;
     uint64_t result;
     uint64_t sequence;
-    uint64_t blocked; /* gets that memory could not answer */
-    uint64_t began_wall_ns;
-    uint64_t began_cpu_ns;
+    struct store_statistics statistics;
+    uint64_t blocked;       /* gets that memory could not answer */
+    uint64_t batch_records; /* of an apply */
+    const char *kind;       /* the first bytes of the ids that are asked for */
     uint8_t document[DOCUMENT_BYTES + 256];
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static uint64_t random_next(struct bench *bench)
 {
@@ -57,20 +51,6 @@ static uint64_t random_next(struct bench *bench)
     x ^= x << 17;
     bench->random = x;
     return x;
-}
-
-static void measure_begin(struct bench *bench)
-{
-    bench->began_wall_ns = clock_ns(CLOCK_MONOTONIC);
-    bench->began_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static void measure_end(const struct bench *bench, const char *what, uint64_t operations)
-{
-    double wall_ns = (double)(clock_ns(CLOCK_MONOTONIC) - bench->began_wall_ns);
-    double cpu_ns = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - bench->began_cpu_ns);
-    printf("%-44s %8.2f us wall %8.2f us cpu\n", what, wall_ns / 1000.0 / (double)operations,
-           cpu_ns / 1000.0 / (double)operations);
 }
 
 /* ---- one operation ---- */
@@ -132,33 +112,55 @@ static void get(struct bench *bench, uint64_t number, const char *kind)
 
 /* ---- series ---- */
 
-static void measure_applies(struct bench *bench, const char *what, uint64_t batch_records)
+static void measure(struct bench *bench, const char *what, uint64_t operations,
+                    void (*work)(void *context))
 {
-    measure_begin(bench);
-    for (uint64_t done = 0; done < bench->operations; done += batch_records) {
-        for (uint64_t i = 0; i < batch_records; i++) {
+    struct series series = {0};
+    series_round(&series, operations, work, bench);
+    series_print(what, &series);
+}
+
+static void applies(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (uint64_t done = 0; done < bench->operations; done += bench->batch_records) {
+        for (uint64_t i = 0; i < bench->batch_records; i++) {
             record_add(bench, random_next(bench) % bench->records);
         }
         apply(bench);
     }
-    measure_end(bench, what, bench->operations);
+}
+
+static void measure_applies(struct bench *bench, const char *what, uint64_t batch_records)
+{
+    bench->batch_records = batch_records;
+    measure(bench, what, bench->operations, applies);
+}
+
+static void reads(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (uint64_t i = 0; i < bench->operations; i++) {
+        get(bench, random_next(bench) % bench->records, bench->kind);
+    }
 }
 
 static void measure_gets(struct bench *bench, const char *what, const char *kind)
 {
-    measure_begin(bench);
-    for (uint64_t i = 0; i < bench->operations; i++) {
-        get(bench, random_next(bench) % bench->records, kind);
-    }
-    measure_end(bench, what, bench->operations);
+    bench->kind = kind;
+    measure(bench, what, bench->operations, reads);
 }
 
-static void measure_iterators(struct bench *bench, const char *what)
+static uint64_t iterators_count(const struct bench *bench)
 {
+    return bench->operations / 100 + 1;
+}
+
+static void iterators(void *context)
+{
+    struct bench *bench = (struct bench *)context;
     const struct store_vtable *store = bench->store->vtable;
-    const uint64_t count = bench->operations / 100 + 1;
-    measure_begin(bench);
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < iterators_count(bench); i++) {
         struct store_iterator *iterator;
         enum status status = store_iterator_create_memory(bench->store, &iterator);
         ASSERT(status == STATUS_OK);
@@ -173,10 +175,15 @@ static void measure_iterators(struct bench *bench, const char *what)
         bench->blocked += store->iterator_status(iterator) == STATUS_WOULD_BLOCK;
         store->iterator_destroy(iterator);
     }
-    measure_end(bench, what, count);
 }
 
-static void flush(struct bench *bench, const char *what)
+static void flush_wait(void *context)
+{
+    enum status status = store_flush_wait(((struct bench *)context)->store);
+    ASSERT(status == STATUS_OK);
+}
+
+static void flush(struct bench *bench)
 {
     enum status status = store_flush_begin(bench->store);
     while (status == STATUS_BUSY) {
@@ -184,22 +191,26 @@ static void flush(struct bench *bench, const char *what)
         status = store_flush_begin(bench->store);
     }
     ASSERT(status == STATUS_OK);
-    measure_begin(bench);
-    status = store_flush_wait(bench->store);
-    ASSERT(status == STATUS_OK);
-    measure_end(bench, what, 1);
+    measure(bench, "flush", 1, flush_wait);
 }
 
-static void load(struct bench *bench)
+static void load(void *context)
 {
-    measure_begin(bench);
+    struct bench *bench = (struct bench *)context;
     for (uint64_t number = 0; number < bench->records; number++) {
         record_add(bench, number);
         if (number % BATCH_RECORDS == BATCH_RECORDS - 1 || number == bench->records - 1) {
             apply(bench);
         }
     }
-    measure_end(bench, "load, batches of 32, per record", bench->records);
+}
+
+static void statistics(void *context)
+{
+    struct bench *bench = (struct bench *)context;
+    for (uint64_t i = 0; i < STATISTICS_READS; i++) {
+        store_statistics_read(bench->store, &bench->statistics);
+    }
 }
 
 /* What has to be read from a file once is read before the series begins. */
@@ -227,30 +238,25 @@ static void warm(struct bench *bench)
 
 static void run(struct bench *bench)
 {
-    load(bench);
+    measure(bench, "load, batches of 32, per record", bench->records, load);
     measure_applies(bench, "apply, one record", 1);
     measure_applies(bench, "apply, batches of 32, per record", BATCH_RECORDS);
     measure_gets(bench, "get from the memtable", "018f3a1c-");
     measure_gets(bench, "get of an absent key, memtable", "absent-");
-    measure_iterators(bench, "iterator: create, seek, 20 rows, memtable");
-    flush(bench, "flush");
+    measure(bench, "iterator: create, seek, 20 rows, memtable", iterators_count(bench), iterators);
+    flush(bench);
     warm(bench);
     measure_gets(bench, "get from the block cache", "018f3a1c-");
     measure_gets(bench, "get of an absent key, files", "absent-");
-    measure_iterators(bench, "iterator: create, seek, 20 rows, files");
+    measure(bench, "iterator: create, seek, 20 rows, files", iterators_count(bench), iterators);
     measure_applies(bench, "apply, one record, beside files", 1);
     measure_gets(bench, "get, memtable or block cache", "018f3a1c-");
-    const uint64_t reads = 1000;
-    struct store_statistics statistics;
-    measure_begin(bench);
-    for (uint64_t i = 0; i < reads; i++) {
-        store_statistics_read(bench->store, &statistics);
-    }
-    measure_end(bench, "statistics", reads);
+    measure(bench, "statistics", STATISTICS_READS, statistics);
     printf("memtable %.1f MiB, files %.1f MiB, block cache %.1f MiB, %llu reads not in memory\n",
-           (double)statistics.memtable_bytes / 1048576.0,
-           (double)statistics.files_bytes / 1048576.0,
-           (double)statistics.block_cache_bytes / 1048576.0, (unsigned long long)bench->blocked);
+           (double)bench->statistics.memtable_bytes / 1048576.0,
+           (double)bench->statistics.files_bytes / 1048576.0,
+           (double)bench->statistics.block_cache_bytes / 1048576.0,
+           (unsigned long long)bench->blocked);
     printf("result %016llx\n", (unsigned long long)bench->result);
 }
 
