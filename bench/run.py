@@ -15,7 +15,6 @@ from harness import results
 from harness.bench import Bench
 from harness.servers import BenchError
 
-HERE = pathlib.Path(__file__).resolve().parent
 # Each offers BENCHES = {name: function(bench)}, whose options beyond the common ones are added by
 # ARGUMENTS = {name: function(parser)}, and whose record is given to AFTER = {name: function(path)}; or
 # COMMANDS = {name: function(argv)} for what measures no server. Their docstrings are the help.
@@ -36,12 +35,11 @@ class Registry:
 def register():
     registry = Registry({}, {}, {}, {})
     for name in MODULES:
-        if (HERE / name.replace(".", "/")).with_suffix(".py").exists():
-            module = importlib.import_module(name)
-            registry.benches.update(getattr(module, "BENCHES", {}))
-            registry.commands.update(getattr(module, "COMMANDS", {}))
-            registry.arguments.update(getattr(module, "ARGUMENTS", {}))
-            registry.after.update(getattr(module, "AFTER", {}))
+        module = importlib.import_module(name)
+        registry.benches.update(getattr(module, "BENCHES", {}))
+        registry.commands.update(getattr(module, "COMMANDS", {}))
+        registry.arguments.update(getattr(module, "ARGUMENTS", {}))
+        registry.after.update(getattr(module, "AFTER", {}))
     return registry
 
 
