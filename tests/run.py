@@ -3,7 +3,7 @@
 
     tests/run.py              everything, as ./dev test
     tests/run.py PART…        some parts: unit, integration, bindings, conformance, coherence, stream, crash, sim,
-                              threads, fuzz, tidy;
+                              threads, fuzz, tidy, instructions;
                               asan, tsan or clang for all that runs there; asan:unit, tsan:threads, … for one
 
 A part is whatever of these exists; a part without tests is not an error:
@@ -12,6 +12,7 @@ A part is whatever of these exists; a part without tests is not an error:
                 environment variable FRESHET_BIN and the build folder in FRESHET_BUILD
     bindings    bindings/*/tests/test_*.py in the same way, and bindings/node/run-tests.sh
     check       (tidy only) the rules of tests/tidy/tidy.py, and clang-format
+    counts      (instructions only) each count of bench/micro/instructions.py against bench/micro/instructions.json
 """
 
 import concurrent.futures
@@ -36,7 +37,7 @@ CTEST_OUTPUT_BYTES_MAX = 16 << 20
 
 # (preset, part), in the order of a whole run: what fails soonest and cheapest comes first.
 RELEASE_PARTS = [
-    "unit", "fuzz", "threads", "sim", "coherence", "stream", "integration", "bindings", "conformance", "crash",
+    "unit", "instructions", "fuzz", "threads", "sim", "coherence", "stream", "integration", "bindings", "conformance", "crash",
 ]
 PLAN = (
     [("tidy", "tidy")]
@@ -299,10 +300,36 @@ def run_tidy():
     return result
 
 
+COUNTED = re.compile(r"^(\d+) counted, (\d+) wrong.*$", re.MULTILINE)
+
+
+def parse_instructions(name, output, succeeded):
+    """The closing line of ./dev bench instructions; each count is a test."""
+    result = Result()
+    found = COUNTED.search(output)
+    if found is None or succeeded != (found[2] == "0"):
+        result.fail(name, output)
+        return result
+    result.failed = int(found[2])
+    result.passed = int(found[1]) - result.failed
+    result.closing.append(f"{name}: {found[0]}")
+    if result.failed > 0:
+        result.failures.append((name, output))
+    return result
+
+
+def run_instructions(preset):
+    command = [PYTHON, "-B", "bench/run.py", "instructions", "--build", f"build/{preset}"]
+    status, output = run(command, LOGS / f"{preset}-instructions.log")
+    return parse_instructions("instructions", output, status == 0)
+
+
 def run_part(preset, part):
     result = Result()
     if part == "tidy":
         result.add(run_tidy())
+    elif part == "instructions":
+        result.add(run_instructions(preset))
     else:
         result.add(run_ctest(preset, part))
     result.add(run_python(preset, part))
@@ -359,6 +386,8 @@ def choose(arguments):
             chosen += [pair for pair in PLAN if pair[0] == part]
         elif part == "tidy":
             chosen.append(("tidy", "tidy"))
+        elif part == "instructions" and preset not in ("", "release"):
+            raise KeyError(argument)  # other builds have other counts
         elif part in RELEASE_PARTS and preset in ("", "release", "debug", "asan", "tsan", "clang"):
             chosen.append((preset or "release", part))
         else:

@@ -40,7 +40,7 @@ def make_parser():
         epilog=f"What was counted is kept in {callgrind.KEPT.relative_to(results.ROOT)}, for callgrind_annotate.\n"
                "Exit: 0; 1 when a count rose by more than 10 % or could not be made; 2 usage.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(work.PARTS)} (default: all)")
-    parser.add_argument("--write", action="store_true", help=f"make what is counted the baseline: bench/micro/{BASELINE.name}")
+    parser.add_argument("--write", action="store_true", help=f"make what is counted the baseline, {BASELINE.name}")
     parser.add_argument("--shards", type=shard_list, metavar="N,N,…",
                         help="instead: a server with so many shards on one thread, and whether its counts stay the same")
     parser.add_argument("--build", type=pathlib.Path, default=results.ROOT / "build" / "release", metavar="FOLDER",
@@ -91,7 +91,7 @@ def check(bench, parts, write):
         record = {"compiler": None, "counts": {}}
     compiler = work.compiler(bench.programs)
     if compiler != record["compiler"] and not write:
-        print(f"  the baseline is of another compiler ({record['compiler']}) than this build ({compiler}); compared all the same")
+        print(f"  the baseline is of another compiler ({record['compiler']}) than this build ({compiler}): compared all the same")
     counts = count_parts(bench, parts)
     wrong = compare(counts, record["counts"], parts)
     if write:
@@ -99,7 +99,7 @@ def check(bench, parts, write):
         BASELINE.write_text(json.dumps({"compiler": compiler, "counts": kept | counts}, indent=1) + "\n", "utf-8")
         print(f"  written: {BASELINE.relative_to(results.ROOT)}")
         return True
-    print(f"{len(counts)} counted, {len(wrong)} wrong (more than {RISE_MAX - 1:.0%} over the baseline, or no longer the same set)")
+    print(f"{len(counts)} counted, {len(wrong)} wrong (over {RISE_MAX - 1:.0%} more than the baseline, or on one side only)")
     if wrong:
         print("  callgrind_annotate --inclusive=yes FILE shows where they go; for a rise that is meant: "
               "./dev bench instructions --write, and commit it with the reason")
@@ -121,8 +121,8 @@ def measure_shards(bench, shards):
                    "server": {"instructions_per_op": instructions}, "config": {"pipeline": in_flight, "connections": 1}}
             bench.servers.setdefault(label, about)
             bench.keep(run, label, None, scenario, {"shards": count})
-    print(f"\ninstructions per operation, all shards on one thread\n  {'':<28}" + "".join(f"{count:>10}" for count in shards)
-          + "   most / least")
+    print("\ninstructions per operation, all shards on one thread")
+    print(f"  {'':<28}" + "".join(f"{count:>10}" for count in shards) + "   most / least")
     for key in tables[shards[0]]:
         row = [tables[count][key] for count in shards]
         spread = max(row) / min(row)
@@ -130,8 +130,8 @@ def measure_shards(bench, shards):
         name = f"{kind}, {protocol}, {in_flight} in flight"
         print(f"  {name:<28}" + "".join(f"{value:>10.0f}" for value in row) + f"{spread:>12.3f}")
         if in_flight == 1:
-            bench.checks.append({"what": f"{name}: from {min(shards)} to {max(shards)} shards", "value": spread, "limit": FLAT_MAX,
-                                 "at_least": False, "unit": "x", "pass": spread <= FLAT_MAX})
+            bench.checks.append({"what": f"{name}: from {min(shards)} to {max(shards)} shards", "value": spread,
+                                 "limit": FLAT_MAX, "at_least": False, "unit": "x", "pass": spread <= FLAT_MAX})
     return all(one["pass"] for one in bench.checks)
 
 

@@ -29,8 +29,8 @@ def program_counts(bench, name):
     words = callgrind.command(out, "--toggle-collect=series_work", "--dump-before=series_print")
     log = bench.folder / f"micro-{name}.log"
     with open(log, "wb") as errors:
-        ran = subprocess.run([*words, bench.program(f"bench/micro_{name}"), "--small"], stdout=subprocess.PIPE, stderr=errors,
-                             text=True, timeout=PROGRAM_WAIT_S, check=False)
+        ran = subprocess.run([*words, bench.program(f"bench/micro_{name}"), "--small"], stdout=subprocess.PIPE,
+                             stderr=errors, text=True, timeout=PROGRAM_WAIT_S, check=False)
     series = SERIES.findall(ran.stdout)
     if ran.returncode != 0 or not series:
         raise BenchError(f"micro_{name} under callgrind went wrong (exit {ran.returncode}):\n{ran.stdout}{tail(log)}")

@@ -69,6 +69,17 @@ class UnittestTest(unittest.TestCase):
         self.assertEqual(counts(run.parse_unittest("a", "Traceback …\n", True)), (0, 1, 0))
 
 
+class InstructionsTest(unittest.TestCase):
+    def test_each_count_is_a_test(self):
+        good = run.parse_instructions("a", "a table\n78 counted, 0 wrong (…)\n", True)
+        self.assertEqual(counts(good), (78, 0, 0))
+        self.assertEqual(counts(run.parse_instructions("a", "78 counted, 3 wrong (…)\nadvice\n", False)), (75, 3, 0))
+
+    def test_no_count_or_a_count_that_does_not_fit_the_exit_is_a_failure(self):
+        for output, succeeded in (("bench: valgrind is not installed\n", False), ("7 counted, 0 wrong\n", False)):
+            self.assertEqual(counts(run.parse_instructions("a", output, succeeded)), (0, 1, 0))
+
+
 class RunTest(unittest.TestCase):
     def run_python(self, code, timeout_s=30):
         with tempfile.TemporaryDirectory() as folder:
@@ -95,6 +106,11 @@ class PlanTest(unittest.TestCase):
         self.assertTrue(all(preset == "tsan" for preset, _ in run.choose(["tsan"])))
         with self.assertRaises(KeyError):
             run.choose(["unti"])
+
+    def test_instructions_are_counted_in_the_release_build_alone(self):
+        self.assertEqual(run.choose(["instructions"]), [("release", "instructions")])
+        with self.assertRaises(KeyError):
+            run.choose(["asan:instructions"])
 
 
 if __name__ == "__main__":
