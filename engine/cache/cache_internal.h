@@ -37,8 +37,8 @@
 #include <stdint.h>
 
 #include "engine/cache/cache.h"
+#include "protocol/base/limits.h"
 
-#define CACHE_LINE_BYTES      64
 #define CACHE_REFERENCE_BYTES 32
 #define CACHE_PAGE_BYTES_MIN  1024u
 #define CACHE_PAGE_BYTES_MAX  65536u

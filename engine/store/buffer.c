@@ -17,7 +17,8 @@
  * one to the next. */
 #define TARGET_ROWS_MIN 64
 
-/* An iterator lets no more than so many rows go over before it; more are laid over what it shows. */
+/* An iterator lets no more than so many rows go over before it; more are laid over what it
+ * shows. */
 #define SETTLE_ROWS_MAX 256
 
 #define BATCH_BYTES_MIN 4096
@@ -37,7 +38,7 @@ struct store_buffer {
     _Atomic uint64_t held_bytes; /* of keys and values, for statistics */
 };
 
-/* One row after the other: sizes, kind, key, value. */
+/* One row after the other: hash and sizes, key, value. */
 struct store_batch {
     uint8_t *data;
     size_t size;
@@ -49,6 +50,7 @@ struct store_batch {
 };
 
 struct batch_row {
+    uint64_t hash;
     uint32_t key_size;
     uint32_t value_size;
     bool is_put;
@@ -89,6 +91,7 @@ static bool batch_reserve(struct store_batch *batch, size_t size)
 static void batch_add(struct store_batch *batch, struct bytes key, struct bytes value, bool is_put)
 {
     struct batch_row row = {
+        .hash = buffer_table_hash(key),
         .key_size = (uint32_t)key.size,
         .value_size = (uint32_t)value.size,
         .is_put = is_put,
@@ -314,8 +317,11 @@ static enum status buffer_apply(struct store *store, struct store_batch *batch)
     struct bytes key;
     struct bytes value;
     for (size_t offset = 0; offset < batch->size;) {
+        buffer_table_prefetch(buffer->fills, batch_next(batch, &offset, &key, &value).hash);
+    }
+    for (size_t offset = 0; offset < batch->size;) {
         struct batch_row row = batch_next(batch, &offset, &key, &value);
-        buffer_table_put(buffer->fills, key, value, row.is_put);
+        buffer_table_put(buffer->fills, row.hash, key, value, row.is_put);
     }
     buffer->rows_since_step += batch->count;
     held_bytes_count(buffer);

@@ -116,12 +116,22 @@ static uint64_t *slot_find(const struct buffer_table *table, struct bytes key, u
     }
 }
 
-void buffer_table_put(struct buffer_table *table, struct bytes key, struct bytes value, bool is_put)
+uint64_t buffer_table_hash(struct bytes key)
+{
+    return XXH3_64bits(key.data, key.size);
+}
+
+void buffer_table_prefetch(const struct buffer_table *table, uint64_t hash)
+{
+    __builtin_prefetch(&table->slots[(uint32_t)hash & table->slot_mask], 1);
+}
+
+void buffer_table_put(struct buffer_table *table, uint64_t hash, struct bytes key,
+                      struct bytes value, bool is_put)
 {
     ASSERT(table->order_count == 0);
     ASSERT(buffer_table_fits(table, 1, key.size, value.size));
     ASSERT(is_put || value.size == 0);
-    uint64_t hash = XXH3_64bits(key.data, key.size);
     uint64_t *slot = slot_find(table, key, hash);
     struct buffer_row *row = &table->rows[table->row_count];
     *row = (struct buffer_row){
@@ -154,7 +164,7 @@ const struct buffer_row *buffer_table_find(const struct buffer_table *table, str
     if (table->row_count == 0) {
         return NULL;
     }
-    uint64_t slot = *slot_find(table, key, XXH3_64bits(key.data, key.size));
+    uint64_t slot = *slot_find(table, key, buffer_table_hash(key));
     return slot == 0 ? NULL : &table->rows[(uint32_t)slot - 1];
 }
 

@@ -11,7 +11,6 @@
 #include "engine/shard/engine.h"
 #include "protocol/base/assert.h"
 
-#define CACHE_LINE_BYTES 64
 #define NS_PER_S         1000000000.0
 
 /* ---- what is counted ---- */

@@ -44,4 +44,6 @@
 static_assert(DOCUMENT_JSON_BYTES_MAX <= LIST_BYTES_MAX, "a page holds at least one record");
 static_assert(SHARD_COUNT_MAX <= SLOT_COUNT, "a shard owns at least one slot");
 
+#define CACHE_LINE_BYTES 64 /* of the machines this runs on */
+
 #endif
