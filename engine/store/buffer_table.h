@@ -76,7 +76,8 @@ void buffer_table_clear(struct buffer_table *table);
 bool buffer_table_fits(const struct buffer_table *table, uint32_t rows, size_t keys_bytes,
                        size_t values_bytes);
 uint64_t buffer_table_hash(struct bytes key);
-/* Asks for the slot of a key that will be put soon: tables are larger than what stays in a cache. */
+/* Asks for the slot of a key that will be put soon: a table is larger than what stays in a
+ * cache. */
 void buffer_table_prefetch(const struct buffer_table *table, uint64_t hash);
 /* There is room (buffer_table_fits), and the table is not sorted. Copies key and value in. */
 void buffer_table_put(struct buffer_table *table, uint64_t hash, struct bytes key,
