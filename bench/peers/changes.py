@@ -4,7 +4,7 @@ import contextlib
 
 from harness.tables import middle, print_streams
 from peers import peers
-from peers.common import WIRE, read_seconds
+from peers.common import WIRE, read_seconds, stream_runs
 from peers.comparison import CPU, NOTICE_P50, NOTICES
 
 # At 5,000 writes a second a thread is asked again after 200 us at most.
@@ -17,7 +17,7 @@ def stream_rounds(comparison, kinds, scenario, *shape):
     """kinds: label -> (a function that gives the server as a context, what bench_stream calls it)."""
     bench = comparison.bench
     reports = {label: [] for label in kinds}
-    for _ in range(bench.options.runs):
+    for _ in range(stream_runs(comparison)):
         for label, (server, kind) in kinds.items():
             if label not in comparison.missing:
                 with server() as one:
@@ -27,7 +27,7 @@ def stream_rounds(comparison, kinds, scenario, *shape):
 
 
 def notices(comparison):
-    bench, runs, seconds = comparison.bench, comparison.bench.options.runs, read_seconds(comparison)
+    bench, runs, seconds = comparison.bench, stream_runs(comparison), read_seconds(comparison)
     with comparison.work("change to one subscriber, 5,000 a second", 3 * runs * (seconds + 1.5)) as work, \
             contextlib.ExitStack() as stack:
         server = stack.enter_context(bench.freshet(durability="none"))
@@ -50,7 +50,7 @@ def polling(bench):
 
 
 def full_rate(comparison):
-    bench, runs, seconds = comparison.bench, comparison.bench.options.runs, read_seconds(comparison)
+    bench, runs, seconds = comparison.bench, stream_runs(comparison), read_seconds(comparison)
     with comparison.work("changes to one subscriber, full rate", 15 + 2 * runs * (seconds + 2)) as work, \
             contextlib.ExitStack() as stack:
         server = stack.enter_context(bench.freshet(durability="none"))

@@ -8,9 +8,11 @@ from harness.results import PREPARATION
 HTTP, WIRE = "freshet http", "freshet wire"
 
 READ_SECONDS, READ_WARMUP_S = 3, 0.5
-WRITE_SECONDS, WRITE_WARMUP_S, WRITE_RUNS = 30, 2, 2
-FAR_EVERY = 2
+WRITE_SECONDS, WRITE_WARMUP_S, WRITE_RUNS = 30, 1, 2
+STREAM_RUNS = 3
+FAR_EVERY = 3
 SHORT_SECONDS = 10
+FLOOR_SECONDS = 5
 
 VALUE_BYTES = 300
 GET_KEYS = 10000
@@ -23,6 +25,10 @@ def read_seconds(comparison):
 
 def write_runs(comparison):
     return min(comparison.bench.options.runs, WRITE_RUNS)
+
+
+def stream_runs(comparison):
+    return min(comparison.bench.options.runs, STREAM_RUNS)
 
 
 def count(bench, usual):

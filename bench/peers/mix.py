@@ -1,15 +1,18 @@
 """Reads with some durable writes, at a given rate, while the store flushes and compacts."""
 
-from peers.common import HTTP, READ, SHORT_SECONDS, WRITE_WARMUP_S, count, read_seconds, write_runs
+import contextlib
+
+from peers.common import FLOOR_SECONDS, HTTP, READ, WRITE_WARMUP_S, count, read_seconds, write_runs
 from peers.comparison import P99, P999
 
 MIX_KEYS = 400000
 MIX = ["--mix", "get=99,put=1", "--distribution", "scrambled", "--connections", 50, "--expect-status", "200,201"]
-MIX_SECONDS = 20
+MIX_SECONDS = 15
 MIX_LOAD = 0.7
 MIX_P999_US_MAX = 5000
-# So little that flushes, and so compactions, come every few seconds at the mix's few hundred writes a second.
-MIX_MEMTABLE_BYTES = 1 << 20
+# So little stays in memory that flushes, and so compactions, come every few seconds at the mix's few hundred writes a
+# second.
+MIX_MEMORY = ["--memtable-bytes", "1MiB", "--journal-tail-max", "1MiB"]
 
 
 class TableFiles:
@@ -38,7 +41,7 @@ def mix_runs(comparison, server, floor, shape, files):
     for _ in range(write_runs(comparison)):
         reports[HTTP].append(bench.load_watched(HTTP, server, files.look, 0.1, *shape, "--seconds", seconds,
                                                 scenario="zipfian-99"))
-        reports["floor"].append(bench.load("floor", floor, *shape, "--seconds", min(seconds, SHORT_SECONDS),
+        reports["floor"].append(bench.load("floor", floor, *shape, "--seconds", min(seconds, FLOOR_SECONDS),
                                            scenario="zipfian-99"))
     return reports
 
@@ -46,12 +49,14 @@ def mix_runs(comparison, server, floor, shape, files):
 def mixed(comparison):
     bench = comparison.bench
     seconds = bench.seconds(MIX_SECONDS)
-    about_s = 20 + write_runs(comparison) * (seconds + min(seconds, SHORT_SECONDS) + 2 * WRITE_WARMUP_S)
+    about_s = 20 + write_runs(comparison) * (seconds + min(seconds, FLOOR_SECONDS) + 2 * WRITE_WARMUP_S)
     with comparison.work(f"99 % zipfian reads at {100 * MIX_LOAD:g} % of capacity", about_s) as work, \
-            bench.freshet(more=["--memtable-bytes", MIX_MEMTABLE_BYTES]) as server:
+            contextlib.ExitStack() as stack:
         keys = count(bench, MIX_KEYS)
+        with bench.freshet(durability="none") as filled:
+            bench.fill(filled, keys)
+        server = stack.enter_context(bench.freshet(data=filled.data, more=MIX_MEMORY))
         shape = [*MIX, "--keys", keys, "--warmup", WRITE_WARMUP_S]
-        bench.fill(server, keys, "--connections", 500)
         answer = bench.capture(server, *READ)
         capacity = bench.load(HTTP, server, *shape, "--seconds", read_seconds(comparison),
                               scenario="zipfian-99-capacity")["rate_per_s"]
