@@ -37,7 +37,8 @@ CTEST_OUTPUT_BYTES_MAX = 16 << 20
 
 # (preset, part), in the order of a whole run: what fails soonest and cheapest comes first.
 RELEASE_PARTS = [
-    "unit", "instructions", "fuzz", "threads", "sim", "coherence", "stream", "integration", "bindings", "conformance", "crash",
+    "unit", "instructions", "fuzz", "threads", "sim", "coherence", "stream", "integration", "bindings", "conformance",
+    "crash",
 ]
 PLAN = (
     [("tidy", "tidy")]

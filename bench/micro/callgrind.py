@@ -39,23 +39,29 @@ def out_file(name):
     return KEPT / f"{name}.callgrind"
 
 
-class CountedFreshet(Freshet):
+class PlainFreshet(Freshet):
+    """A server as it is, started and waited for in any thread: without the timer of other servers, which is a signal."""
+
+    def __init__(self, bench, name, **how):
+        self.program = bench.program("freshet")
+        super().__init__(self.program, bench.folder, bench.options.server_core, name=name, **how)
+        self.log = bench.folder / f"{name}.log"
+
+    def wait_ready(self):
+        is_ready = select.select([self.process.stdout], [], [], READY_WAIT_S)[0]
+        self.take_ready(self.process.stdout.readline() if is_ready else "")
+
+
+class CountedFreshet(PlainFreshet):
     """A server whose instructions are counted while count() has it do something."""
 
     def __init__(self, bench, name, **how):
-        super().__init__(bench.program("freshet"), bench.folder, bench.options.server_core, name=name, **how)
-        self.program = bench.program("freshet")
+        super().__init__(bench, name, **how)
         self.out = out_file(name)
         self.dumps = 0
-        self.log = bench.folder / f"{name}.log"
         turns = bench.program("bench_turns.so")
         at = self.command.index(str(self.program))
         self.command[at:at] = ["env", f"LD_PRELOAD={turns}", *command(self.out)]
-
-    def wait_ready(self):
-        # Without the timer of other servers: these are counted in threads, which get no signals.
-        is_ready = select.select([self.process.stdout], [], [], READY_WAIT_S)[0]
-        self.take_ready(self.process.stdout.readline() if is_ready else "")
 
     def version(self):
         asked = subprocess.run([self.program, self.version_flag], stdout=subprocess.PIPE, text=True, check=False)

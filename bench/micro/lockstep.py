@@ -82,6 +82,10 @@ class Http(Connection):
     def get(self, number):
         return b"GET /%s/%s HTTP/1.1\r\nHost: %s\r\n\r\n" % (COLLECTION, key_of(number), self.target.encode())
 
+    def page(self):
+        """A page of one record."""
+        return b"GET /%s?limit=1 HTTP/1.1\r\nHost: %s\r\n\r\n" % (COLLECTION, self.target.encode())
+
     def put(self, number, serial):
         title, price, category = parts_of(number, serial)
         body = b'{"title":"%s","price":%.2f,"category":"%s","description":"' % (title, price, category)
