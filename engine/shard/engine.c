@@ -64,7 +64,7 @@ static void shard_destroy(struct shard **shard)
 }
 
 /* Twice as many rows save little more. Keys and values have room for what is common. */
-#define BUFFER_ROWS_DEFAULT    8192u
+#define BUFFER_ROWS_DEFAULT     8192u
 #define BUFFER_KEY_BYTES_MEAN   64u
 #define BUFFER_VALUE_BYTES_MEAN 448u
 
@@ -457,6 +457,7 @@ void engine_submit(struct engine_thread *thread, struct request *request)
     request->changed = false;
     request->ttl_ns = 0;
     thread->pending++;
+    thread->stirred = true;
     if (request->kind == REQUEST_CREATE) {
         request->hash = create_hash(thread, request);
     } else if (request->kind == REQUEST_EVENT) {
@@ -534,6 +535,18 @@ static uint64_t shards_step(struct engine_thread *thread)
     return deadline;
 }
 
+static uint64_t shards_step_if_due(struct engine_thread *thread)
+{
+    uint64_t now_ns = thread->now_ns;
+    if (thread->stirred || now_ns >= thread->shards_at_ns || now_ns >= thread->shards_look_at_ns ||
+        atomic_load_explicit(&thread->engine->draining, memory_order_relaxed)) {
+        thread->stirred = false;
+        thread->shards_at_ns = shards_step(thread);
+        thread->shards_look_at_ns = now_ns + SHARDS_LOOK_NS;
+    }
+    return thread->shards_at_ns;
+}
+
 static void done_run(struct engine_thread *thread)
 {
     /* done may submit again; what that finishes waits for the next turn. */
@@ -565,8 +578,8 @@ uint64_t engine_thread_step(struct engine_thread *thread, uint64_t now_ns, uint6
 {
     ASSERT(!thread->holding);
     engine_thread_begin(thread, now_ns, wall_ms);
-    mailbox_deliver(&thread->mailbox);
-    uint64_t deadline = shards_step(thread);
+    thread->stirred |= mailbox_deliver(&thread->mailbox) > 0;
+    uint64_t deadline = shards_step_if_due(thread);
     position_waiters_step(thread);
     pages_step(thread);
     done_run(thread);
@@ -663,11 +676,16 @@ uint64_t engine_published(struct engine *engine)
 
 uint64_t engine_journal_step(struct engine *engine, uint64_t now_ns, uint64_t wall_ms)
 {
-    uint64_t needed = UINT64_MAX;
-    for (uint32_t i = 0; i < engine->options.shard_count; i++) {
-        needed = earlier(needed, flush_needed_from(engine->shards[i]));
+    if (now_ns >= engine->retain_at_ns) {
+        /* What was not needed some time ago is not needed now, so it need not be looked at in each
+         * step: an entry that came since is newer than all that were there. */
+        uint64_t needed = UINT64_MAX;
+        for (uint32_t i = 0; i < engine->options.shard_count; i++) {
+            needed = earlier(needed, flush_needed_from(engine->shards[i]));
+        }
+        journal_retain(engine->journal, needed);
+        engine->retain_at_ns = now_ns + RETAIN_NS;
     }
-    journal_retain(engine->journal, needed);
     uint64_t due = journal_step(engine->journal, now_ns, wall_ms);
     atomic_store_explicit(&engine->journal_is_idle, journal_idle(engine->journal),
                           memory_order_release);

@@ -52,6 +52,10 @@
 /* Expired entries of the cache are looked for this often, so many at a time. */
 #define CACHE_EXPIRE_NS      5000000ull
 #define CACHE_EXPIRE_ENTRIES 64
+/* Shards that nothing came for are stepped this often all the same, by a thread that is awake. */
+#define SHARDS_LOOK_NS CACHE_EXPIRE_NS
+/* The journal is told this often which entries nobody needs any more. */
+#define RETAIN_NS 1000000ull
 /* List fills of a thread at a time; more wait. Each holds up to LIST_BYTES_MAX a shard. */
 #define GATHERS_MAX 16
 
@@ -197,6 +201,13 @@ struct engine_thread {
     uint32_t index;
     struct mailbox mailbox;
 
+    /* Shards are stepped when something came for one of them, or one wants to go on: a turn of reads
+     * that the cache answered costs the same with one shard and with many. */
+    bool stirred;
+    uint64_t shards_at_ns; /* when one of them wants to run again */
+    uint64_t
+        shards_look_at_ns; /* what nobody waits for is looked at then, by a thread that is awake */
+
     struct link done; /* requests to call done for, in order */
     struct link position_waiters;
     struct link gathers_waiting; /* LIST requests that wait for a place */
@@ -246,6 +257,7 @@ struct engine {
     _Atomic uint32_t flushes_running; /* at most EXECUTOR_WAITS_MAX */
     _Atomic bool draining;
     _Atomic bool journal_is_idle; /* as the journal's writer left it after its last step */
+    uint64_t retain_at_ns; /* the journal's writer's: when it is told next what is not needed */
 };
 
 /* ---- engine.c ---- */

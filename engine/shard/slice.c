@@ -230,6 +230,7 @@ void slice_submit(struct engine_thread *thread, struct slice_request *request)
     request->last = BYTES_EMPTY;
     request->end = false;
     thread->pending++;
+    thread->stirred = true;
     struct shard *shard = engine->shards[request->shard];
     if (shard->thread == thread) {
         slice_begin(request);
