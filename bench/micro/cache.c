@@ -187,10 +187,11 @@ static void bench_put(struct bench *bench, const char *what, size_t body_bytes, 
     report(bench, what, body_bytes, &series);
 }
 
+/* Downwards, so that of more keys than there is room for the low ones stay. */
 static void fill(struct bench *bench, uint64_t key_count, size_t body_bytes)
 {
-    for (uint64_t number = 0; number < key_count; number++) {
-        key_make(bench, 0, number);
+    for (uint64_t number = key_count; number > 0; number--) {
+        key_make(bench, 0, number - 1);
         put(bench, 0, body_bytes);
     }
 }
@@ -208,15 +209,17 @@ static void bench_sizes(struct bench *bench)
 
 static void bench_full(struct bench *bench, bool shared)
 {
-    /* 300 bytes of body take a slot of 448. */
-    uint64_t key_count = bench->cache_bytes / 512;
+    /* 300 bytes of body take a slot of 416: more are put than fit, fewer looked up than are
+     * there. */
+    uint64_t fill_count = bench->cache_bytes / 400;
+    uint64_t key_count = bench->cache_bytes / 640;
     open_cache(bench, shared);
-    fill(bench, key_count, 300);
+    fill(bench, fill_count, 300);
     bench_random(bench, "full, hit", 300, 0, key_count, false);
     bench_random(bench, "full, hit, in 16s", 300, 0, key_count, true);
-    bench_random(bench, "full, miss", 300, key_count, key_count, false);
+    bench_random(bench, "full, miss", 300, fill_count, key_count, false);
     bench_put(bench, "full, put, replaces", 300, 0, key_count, bench->operations / 4);
-    bench_put(bench, "full, put, evicts", 300, key_count, UINT64_MAX, bench->operations);
+    bench_put(bench, "full, put, evicts", 300, fill_count, UINT64_MAX, bench->operations);
     bench_put(bench, "full, put, evicts, other size", 4000, 0, UINT64_MAX, bench->operations / 8);
     bench_put(bench, "full, put, evicts, large", 65536, 0, UINT64_MAX, bench->operations / 64);
     bench_put(bench, "full, put, evicts, largest", BODY_BYTES_MAX, 0, UINT64_MAX,

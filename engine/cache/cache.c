@@ -134,9 +134,12 @@ static void count_lookup(struct cache *cache, bool hit)
     atomic_fetch_add_explicit(hit ? &lane->hits : &lane->misses, 1, memory_order_relaxed);
 }
 
-static bool is_popular(const struct cache_entry *entry, uint32_t hits)
+/* NULL: as a record like others, whose expiry is in the head. */
+static const struct cache_rare *popular_part(const struct cache_entry *entry, uint32_t hits)
 {
-    return entry->meta.popular_expires_at_ns != 0 && hits >= entry->meta.popular_hits;
+    const struct cache_rare *rare = cache_entry_rare(entry);
+    bool popular = rare != NULL && rare->popular_expires_at_ns != 0 && hits >= rare->popular_hits;
+    return popular ? rare : NULL;
 }
 
 static uint32_t hits_of(const struct cache_entry *entry)
@@ -152,36 +155,59 @@ static bool is_expired(const struct cache_entry *entry, uint32_t hits, uint64_t 
     (void)now_ns;
     return false;
 #else
+    const struct cache_rare *popular = popular_part(entry, hits);
     uint64_t expires_at_ns =
-        is_popular(entry, hits) ? entry->meta.popular_expires_at_ns : entry->meta.expires_at_ns;
+        popular != NULL ? popular->popular_expires_at_ns : entry->expires_at_ns;
     return expires_at_ns != UINT64_MAX && expires_at_ns <= now_ns;
 #endif
 }
 
-/* Under the bucket's lock: notes the hit, and copies or pins. */
-static void entry_read(struct cache_entry *entry, uint32_t hits, uint8_t *copy_to,
-                       struct cache_body *out)
+static void meta_read(const struct cache_entry *entry, uint32_t hits, struct cache_meta *out)
 {
+    *out = (struct cache_meta){
+        .epoch = entry->epoch,
+        .sequence = (uint64_t)entry->sequence_high << 32 | entry->sequence_low,
+        .version = entry->version,
+        .made_at_ms = (uint64_t)entry->made_at_ms_high << 32 | entry->made_at_ms_low,
+        .expires_at_ns = entry->expires_at_ns,
+        .hits = hits,
+        .class = (enum cache_class)(entry->kind & CACHE_KIND_CLASS),
+        .absent = (entry->kind & CACHE_KIND_ABSENT) != 0,
+        .form = entry->kind >> CACHE_KIND_FORM_SHIFT,
+    };
+    const struct cache_rare *rare = cache_entry_rare(entry);
+    if (rare != NULL) {
+        out->version |= (uint64_t)rare->version_high << 32;
+        out->popular_expires_at_ns = rare->popular_expires_at_ns;
+        out->popular_hits = rare->popular_hits;
+    }
+}
+
+/* Under the bucket's lock: copies or pins, and notes the hit. BUSY: it cannot be pinned. */
+static enum status entry_read(struct cache_entry *entry, uint32_t hits, uint8_t *copy_to,
+                              struct cache_body *out)
+{
+    if (entry->body_size <= CACHE_COPY_BYTES_MAX) {
+        memcpy(copy_to, cache_entry_body(entry), entry->body_size);
+        out->body = bytes_of(copy_to, entry->body_size);
+    } else if (atomic_load_explicit(&entry->pins, memory_order_relaxed) == CACHE_PINS_MAX) {
+        return STATUS_BUSY;
+    } else {
+        atomic_fetch_add_explicit(&entry->pins, 1, memory_order_relaxed);
+        out->body = bytes_of(cache_entry_body(entry), entry->body_size);
+        out->pin = entry;
+    }
     atomic_store_explicit(&entry->hits, hits, memory_order_relaxed);
     if (atomic_load_explicit(&entry->marked, memory_order_relaxed) == 0) {
         atomic_store_explicit(&entry->marked, 1, memory_order_relaxed);
     }
-    out->meta = entry->meta;
-    out->meta.hits = hits;
-    if (is_popular(entry, hits)) {
+    meta_read(entry, hits, &out->meta);
+    const struct cache_rare *popular = popular_part(entry, hits);
+    if (popular != NULL) {
         out->meta.class = CACHE_RECORD_POPULAR;
-        out->meta.expires_at_ns = entry->meta.popular_expires_at_ns;
+        out->meta.expires_at_ns = popular->popular_expires_at_ns;
     }
-    if (entry->body_size <= CACHE_COPY_BYTES_MAX) {
-        memcpy(copy_to, cache_entry_body(entry), entry->body_size);
-        out->body = bytes_of(copy_to, entry->body_size);
-        out->pin = NULL;
-        return;
-    }
-    uint32_t pins = atomic_fetch_add_explicit(&entry->pins, 1, memory_order_relaxed);
-    ASSERT(pins < UINT32_MAX);
-    out->body = bytes_of(cache_entry_body(entry), entry->body_size);
-    out->pin = entry;
+    return STATUS_OK;
 }
 
 enum status cache_get(struct cache *cache, uint64_t hash, struct bytes key, uint64_t now_ns,
@@ -198,20 +224,21 @@ enum status cache_get(struct cache *cache, uint64_t hash, struct bytes key, uint
     if (!cache_bucket_try_lock(cache, bucket)) {
         return STATUS_BUSY;
     }
-    struct cache_entry *entry = cache_index_find(cache, bucket, hash, key);
-    bool hit = false;
+    struct cache_entry *entry = cache_index_find(cache, bucket, cache_tag_of(hash), key);
+    enum status status = STATUS_NOT_FOUND;
     if (entry != NULL) {
         uint32_t before = hits_of(entry);
         uint32_t hits = before < UINT32_MAX ? before + 1 : before;
         /* This hit may make it popular, and what is over as such is over. */
-        hit = !is_expired(entry, before, now_ns) && !is_expired(entry, hits, now_ns);
-        if (hit) {
-            entry_read(entry, hits, copy_to, out);
+        if (!is_expired(entry, before, now_ns) && !is_expired(entry, hits, now_ns)) {
+            status = entry_read(entry, hits, copy_to, out);
         }
     }
     cache_bucket_unlock(cache, bucket);
-    count_lookup(cache, hit);
-    return hit ? STATUS_OK : STATUS_NOT_FOUND;
+    if (status != STATUS_BUSY) {
+        count_lookup(cache, status == STATUS_OK);
+    }
+    return status;
 }
 
 bool cache_peek(struct cache *cache, uint64_t hash, struct bytes key, uint64_t now_ns,
@@ -223,12 +250,12 @@ bool cache_peek(struct cache *cache, uint64_t hash, struct bytes key, uint64_t n
         return false;
     }
     /* Others only look up, so what the owner finds stands still without a lock. */
-    struct cache_entry *entry = cache_index_find(cache, cache_bucket_of(cache, hash), hash, key);
+    const struct cache_entry *entry =
+        cache_index_find(cache, cache_bucket_of(cache, hash), cache_tag_of(hash), key);
     if (entry == NULL || is_expired(entry, hits_of(entry), now_ns)) {
         return false;
     }
-    out->meta = entry->meta;
-    out->meta.hits = hits_of(entry);
+    meta_read(entry, hits_of(entry), &out->meta);
     out->body = bytes_of(cache_entry_body(entry), entry->body_size);
     return true;
 }
@@ -244,7 +271,7 @@ void cache_unpin(struct cache *cache, struct cache_body *body)
     body->pin = NULL;
     body->body = BYTES_EMPTY;
     /* Release: our reads of the body come before the owner's reuse of its memory. */
-    uint32_t pins = atomic_fetch_sub_explicit(&entry->pins, 1, memory_order_release);
+    uint8_t pins = atomic_fetch_sub_explicit(&entry->pins, 1, memory_order_release);
     ASSERT(pins > 0);
 }
 
@@ -255,7 +282,7 @@ static struct cache_entry *find(const struct cache *cache, uint64_t hash, struct
     if (cache->page_count == 0) {
         return NULL;
     }
-    return cache_index_find(cache, cache_bucket_of(cache, hash), hash, key);
+    return cache_index_find(cache, cache_bucket_of(cache, hash), cache_tag_of(hash), key);
 }
 
 static void drop(struct cache *cache, struct cache_entry *entry)
@@ -264,9 +291,24 @@ static void drop(struct cache *cache, struct cache_entry *entry)
     cache_memory_release(cache, entry);
 }
 
-/* False: it does not fit into the fields of an entry. */
-static bool size_of_entry(struct bytes key, const struct bytes *parts, size_t part_count,
-                          uint32_t *body_size_out, uint64_t *entry_bytes_out)
+static uint8_t kind_of(const struct cache_meta *meta)
+{
+    ASSERT(meta->form <= CACHE_FORM_MAX);
+    bool rare = meta->popular_expires_at_ns != 0 || meta->version > UINT32_MAX;
+    unsigned kind = (unsigned)meta->class | (unsigned)meta->form << CACHE_KIND_FORM_SHIFT;
+    kind |= meta->absent ? CACHE_KIND_ABSENT : 0;
+    kind |= rare ? CACHE_KIND_RARE : 0;
+    return (uint8_t)kind;
+}
+
+/* Whether it fits into the fields of an entry. */
+static bool meta_fits(const struct cache_meta *meta)
+{
+    return (meta->epoch >> 32 | meta->sequence >> 48 | meta->made_at_ms >> 48) == 0;
+}
+
+/* False: it does not fit into the field of an entry. */
+static bool size_of_body(const struct bytes *parts, size_t part_count, uint32_t *body_size_out)
 {
     size_t body_size = 0;
     for (size_t i = 0; i < part_count; i++) {
@@ -278,18 +320,36 @@ static bool size_of_entry(struct bytes key, const struct bytes *parts, size_t pa
         return false;
     }
     *body_size_out = (uint32_t)body_size;
-    *entry_bytes_out = sizeof(struct cache_entry) + key.size + body_size;
     return true;
 }
 
-static void entry_fill(struct cache_entry *entry, uint64_t hash, struct bytes key,
-                       const struct cache_meta *meta, const struct bytes *parts, size_t part_count)
+static void meta_write(struct cache_entry *entry, uint8_t kind, const struct cache_meta *meta)
 {
-    entry->hash = hash;
-    entry->meta = *meta;
+    entry->kind = kind;
+    entry->expires_at_ns = meta->expires_at_ns;
+    entry->version = (uint32_t)meta->version;
+    entry->epoch = (uint32_t)meta->epoch;
+    entry->sequence_low = (uint32_t)meta->sequence;
+    entry->sequence_high = (uint16_t)(meta->sequence >> 32);
+    entry->made_at_ms_low = (uint32_t)meta->made_at_ms;
+    entry->made_at_ms_high = (uint16_t)(meta->made_at_ms >> 32);
+    struct cache_rare *rare = cache_entry_rare(entry);
+    if (rare != NULL) {
+        *rare = (struct cache_rare){
+            .popular_expires_at_ns = meta->popular_expires_at_ns,
+            .popular_hits = meta->popular_expires_at_ns != 0 ? meta->popular_hits : 0,
+            .version_high = (uint32_t)(meta->version >> 32),
+        };
+    }
     atomic_store_explicit(&entry->hits, meta->hits, memory_order_relaxed);
     atomic_store_explicit(&entry->pins, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->marked, 0, memory_order_relaxed);
+}
+
+/* Of an entry whose head is written. */
+static void entry_fill(struct cache_entry *entry, struct bytes key, const struct bytes *parts,
+                       size_t part_count)
+{
     entry->key_size = (uint16_t)key.size;
     struct writer writer = writer_of(cache_entry_key(entry), key.size + entry->body_size);
     writer_put(&writer, key);
@@ -326,9 +386,10 @@ enum status cache_put(struct cache *cache, uint64_t hash, struct bytes key,
         return STATUS_OK;
     }
     uint32_t body_size = 0;
-    uint64_t entry_bytes = 0;
+    uint8_t kind = kind_of(meta);
     struct cache_entry *entry = NULL;
-    if (size_of_entry(key, parts, part_count, &body_size, &entry_bytes)) {
+    if (meta_fits(meta) && size_of_body(parts, part_count, &body_size)) {
+        uint64_t entry_bytes = cache_entry_head_size(kind) + key.size + body_size;
         entry = cache_memory_allocate(cache, entry_bytes);
     }
     if (entry == NULL) {
@@ -337,7 +398,10 @@ enum status cache_put(struct cache *cache, uint64_t hash, struct bytes key,
         return STATUS_BUSY;
     }
     entry->body_size = body_size;
-    entry_fill(entry, hash, key, meta, parts, part_count);
+    entry->bucket = cache_bucket_index(cache, hash);
+    entry->tag = cache_tag_of(hash);
+    meta_write(entry, kind, meta);
+    entry_fill(entry, key, parts, part_count);
     /* Readers see the older entry until this one is in its place. */
     struct cache_entry *old = cache_index_put(cache, entry);
     cache_memory_link(cache, entry);

@@ -31,12 +31,14 @@
 
 #define CACHE_COPY_BYTES_MAX 4096
 #define CACHE_KEY_BYTES_MAX  2048
+#define CACHE_PINS_MAX       255 /* of one body at a time */
 /* A cache of less is off; a part of one shard cannot be larger. */
 #define CACHE_BYTES_MIN (8u << 10)
 #define CACHE_BYTES_MAX (64ull << 30)
 
 enum cache_class { CACHE_RECORD, CACHE_RECORD_POPULAR, CACHE_LIST, CACHE_INDEX };
 #define CACHE_CLASS_COUNT 4
+#define CACHE_FORM_MAX    15
 
 struct cache_options {
     /* Under CACHE_BYTES_MIN: every lookup misses, every put does nothing and says BUSY. */
@@ -45,13 +47,13 @@ struct cache_options {
 };
 
 /* What an entry says about its body; kept and given back as it is, but that a popular record's
- * class and expires_at_ns say so. */
+ * class and expires_at_ns say so, and that without popular_expires_at_ns there are no popular_hits.
+ */
 struct cache_meta {
     uint64_t epoch;
     uint64_t sequence;
     uint64_t version;
     uint64_t made_at_ms; /* wall clock, for cache-timestamp and Age */
-    uint64_t made_at_ns; /* monotonic, for expiry */
     /* The first instant at which it is not served; UINT64_MAX: never. */
     uint64_t expires_at_ns;
     /* Instead of the former once hits reached popular_hits; 0: no such class. */
@@ -62,7 +64,7 @@ struct cache_meta {
     uint32_t hits;
     enum cache_class class;
     bool absent;  /* a negative entry: there is no such record */
-    uint8_t form; /* of the body: the caller's */
+    uint8_t form; /* of the body: the caller's, at most CACHE_FORM_MAX */
 };
 
 struct cache_body {
@@ -101,7 +103,7 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
 
 /* Any thread. OK: a body of at most CACHE_COPY_BYTES_MAX is copied to copy_to (which holds as
  * much), a larger one pinned. NOT_FOUND: not there, or expired. BUSY: the stripe's lock was not to
- * be had. */
+ * be had, or the body is pinned CACHE_PINS_MAX times. */
 MUST_USE enum status cache_get(struct cache *cache, uint64_t hash, struct bytes key,
                                uint64_t now_ns, uint8_t *copy_to, struct cache_body *out);
 /* Owner. What is there now, in place: valid until the owner's next put, remove or expire. Counts no
@@ -111,8 +113,9 @@ bool cache_peek(struct cache *cache, uint64_t hash, struct bytes key, uint64_t n
 void cache_unpin(struct cache *cache, struct cache_body *body); /* any thread */
 
 /* Owner. Puts the entry in the place of any older one with this key, in one step for readers. The
- * body is the concatenation of the parts, which must not lie in the cache. BUSY: it does not fit;
- * then an older entry with this key is gone all the same. */
+ * body is the concatenation of the parts, which must not lie in the cache. BUSY: it does not fit,
+ * neither into the memory nor a number of meta into the head of an entry (cache_internal.h says how
+ * wide they are); then an older entry with this key is gone all the same. */
 MUST_USE enum status cache_put(struct cache *cache, uint64_t hash, struct bytes key,
                                const struct cache_meta *meta, const struct bytes *parts,
                                size_t part_count);

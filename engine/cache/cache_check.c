@@ -7,18 +7,20 @@
 #include "engine/cache/cache_internal.h"
 #include "protocol/base/assert.h"
 
-static void check_entry(const struct cache *cache, const struct cache_bucket *bucket,
-                        uint32_t reference)
+static void check_entry(const struct cache *cache, uint32_t bucket, uint32_t reference)
 {
     const struct cache_entry *entry = cache_entry_at(cache, reference);
     ASSERT(entry->state == CACHE_ENTRY_LIVE);
-    ASSERT(cache_bucket_of(cache, entry->hash) == bucket);
+    ASSERT(entry->bucket == bucket);
     uint32_t head = cache->pages[cache_page_of(cache, entry)].head;
-    uint64_t room = cache->size_classes[cache->pages[head].size_class].slot_bytes;
+    uint32_t size_class = cache->pages[head].size_class;
+    uint64_t room = cache->size_classes[size_class].slot_bytes;
+    uint64_t size = cache_entry_head_size(entry->kind) + entry->key_size + entry->body_size;
     if (room == 0) {
         room = (uint64_t)cache->pages[head].page_count << cache->page_shift;
     }
-    ASSERT(sizeof(*entry) + entry->key_size + entry->body_size <= room);
+    ASSERT(size <= room);
+    ASSERT(size_class == 0 || size > cache->size_classes[size_class - 1].slot_bytes);
 }
 
 static uint64_t check_index(const struct cache *cache)
@@ -30,15 +32,17 @@ static uint64_t check_index(const struct cache *cache)
         ASSERT(atomic_load(&bucket->lock) == 0);
         for (unsigned place = 0; place < CACHE_BUCKET_PLACES; place++) {
             if (bucket->references[place] != 0) {
-                check_entry(cache, bucket, bucket->references[place]);
-                ASSERT(cache_entry_at(cache, bucket->references[place])->next == 0);
+                const struct cache_entry *entry = cache_entry_at(cache, bucket->references[place]);
+                check_entry(cache, i, bucket->references[place]);
+                ASSERT(entry->next == 0);
+                ASSERT(entry->tag == bucket->tags[place]);
                 places++;
             }
         }
         ASSERT(bucket->overflow == 0 || places == CACHE_BUCKET_PLACES);
         uint32_t reference = bucket->overflow;
         while (reference != 0) {
-            check_entry(cache, bucket, reference);
+            check_entry(cache, i, reference);
             places++;
             reference = cache_entry_at(cache, reference)->next;
         }

@@ -2,6 +2,7 @@
  * cache_index.c: buckets of tags and references, and their locks. See cache_internal.h.
  */
 #include <sched.h>
+#include <string.h>
 
 #include "engine/cache/cache_internal.h"
 #include "protocol/base/assert.h"
@@ -11,12 +12,6 @@
 #define LOCK_TRIES 64
 /* The holder has lost its CPU, most likely: let it have ours. */
 #define OWNER_TRIES_BEFORE_YIELD 256
-
-static uint16_t tag_of(uint64_t hash)
-{
-    /* The bits above choose the bucket, those below the shard. */
-    return (uint16_t)(hash >> 8);
-}
 
 static bool try_lock(struct cache_bucket *bucket, unsigned tries)
 {
@@ -51,18 +46,27 @@ void cache_bucket_unlock(const struct cache *cache, struct cache_bucket *bucket)
     }
 }
 
-static bool entry_is(const struct cache_entry *entry, uint64_t hash, struct bytes key)
+static bool has_key(const struct cache_entry *entry, struct bytes key)
 {
-    return entry->hash == hash &&
-           bytes_equal(bytes_of(cache_entry_key(entry), entry->key_size), key);
+    return bytes_equal(bytes_of(cache_entry_key(entry), entry->key_size), key);
 }
 
-/* A bit for each place that may hold the hash. */
-static unsigned places_with_tag(const struct cache_bucket *bucket, uint16_t tag)
+static_assert(CACHE_BUCKET_PLACES == 2 * 4, "tags are compared in two words of four");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first tag is in a word's low bits");
+
+/* A bit for each place that may hold the key: bit 16 * n for place n, 16 * n + 1 for place n + 4. A
+ * place too many does no harm: an empty one, whose tag is 0, or the one behind a place with the tag
+ * when its own differs in the lowest bit only, from which the subtraction borrows. */
+static uint64_t places_with_tag(const struct cache_bucket *bucket, uint16_t tag)
 {
-    unsigned places = 0;
-    for (unsigned i = 0; i < CACHE_BUCKET_PLACES; i++) {
-        places |= (unsigned)(bucket->tags[i] == tag && bucket->references[i] != 0) << i;
+    static const uint64_t ones = 0x0001000100010001;
+    uint64_t places = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t tags;
+        memcpy(&tags, &bucket->tags[4 * i], sizeof(tags));
+        uint64_t differing = tags ^ (ones * tag);
+        uint64_t equal = (differing - ones) & ~differing & (ones << 15);
+        places |= equal >> (15 - i);
     }
     return places;
 }
@@ -78,15 +82,16 @@ static void prefetch_entry(const struct cache_entry *entry)
 }
 
 /* The reference that leads to the entry, in the bucket or in a chained entry; NULL: not there. */
-static uint32_t *find_link(const struct cache *cache, struct cache_bucket *bucket, uint64_t hash,
+static uint32_t *find_link(const struct cache *cache, struct cache_bucket *bucket, uint16_t tag,
                            struct bytes key)
 {
-    unsigned places = places_with_tag(bucket, tag_of(hash));
+    uint64_t places = places_with_tag(bucket, tag);
     while (places != 0) {
-        uint32_t *link = &bucket->references[__builtin_ctz(places)];
+        unsigned bit = (unsigned)__builtin_ctzll(places);
+        uint32_t *link = &bucket->references[bit / 16 + bit % 16 * 4];
         struct cache_entry *entry = cache_entry_at(cache, *link);
         prefetch_entry(entry);
-        if (entry_is(entry, hash, key)) {
+        if (*link != 0 && has_key(entry, key)) {
             return link;
         }
         places &= places - 1;
@@ -94,7 +99,8 @@ static uint32_t *find_link(const struct cache *cache, struct cache_bucket *bucke
     /* Bounded by the entries of one bucket. */
     for (uint32_t *link = &bucket->overflow; *link != 0;
          link = &cache_entry_at(cache, *link)->next) {
-        if (entry_is(cache_entry_at(cache, *link), hash, key)) {
+        const struct cache_entry *entry = cache_entry_at(cache, *link);
+        if (entry->tag == tag && has_key(entry, key)) {
             return link;
         }
     }
@@ -102,9 +108,9 @@ static uint32_t *find_link(const struct cache *cache, struct cache_bucket *bucke
 }
 
 struct cache_entry *cache_index_find(const struct cache *cache, struct cache_bucket *bucket,
-                                     uint64_t hash, struct bytes key)
+                                     uint16_t tag, struct bytes key)
 {
-    const uint32_t *link = find_link(cache, bucket, hash, key);
+    const uint32_t *link = find_link(cache, bucket, tag, key);
     return link == NULL ? NULL : cache_entry_at(cache, *link);
 }
 
@@ -127,12 +133,12 @@ static unsigned place_of(const struct cache_bucket *bucket, uint32_t reference)
 struct cache_entry *cache_index_put(struct cache *cache, struct cache_entry *entry)
 {
     uint32_t reference = cache_reference_of(cache, entry);
-    struct cache_bucket *bucket = cache_bucket_of(cache, entry->hash);
+    struct cache_bucket *bucket = &cache->buckets[entry->bucket];
     struct bytes key = bytes_of(cache_entry_key(entry), entry->key_size);
     struct cache_entry *old = NULL;
 
     ASSERT(entry->state == CACHE_ENTRY_LIVE && entry->next == 0);
-    uint32_t *link = find_link(cache, bucket, entry->hash, key);
+    uint32_t *link = find_link(cache, bucket, entry->tag, key);
     unsigned place = place_of(bucket, 0);
     owner_lock(cache, bucket);
     if (link != NULL) {
@@ -140,7 +146,7 @@ struct cache_entry *cache_index_put(struct cache *cache, struct cache_entry *ent
         entry->next = old->next;
         __atomic_store_n(link, reference, __ATOMIC_RELAXED);
     } else if (place < CACHE_BUCKET_PLACES) {
-        place_set(bucket, place, tag_of(entry->hash), reference);
+        place_set(bucket, place, entry->tag, reference);
     } else {
         entry->next = bucket->overflow;
         bucket->overflow = reference;
@@ -153,7 +159,7 @@ struct cache_entry *cache_index_put(struct cache *cache, struct cache_entry *ent
 void cache_index_unlink(struct cache *cache, struct cache_entry *entry)
 {
     uint32_t reference = cache_reference_of(cache, entry);
-    struct cache_bucket *bucket = cache_bucket_of(cache, entry->hash);
+    struct cache_bucket *bucket = &cache->buckets[entry->bucket];
     unsigned place = place_of(bucket, reference);
 
     ASSERT(entry->state == CACHE_ENTRY_LIVE);
@@ -167,7 +173,7 @@ void cache_index_unlink(struct cache *cache, struct cache_entry *entry)
         *link = entry->next;
     } else if (bucket->overflow != 0) {
         struct cache_entry *first = cache_entry_at(cache, bucket->overflow);
-        place_set(bucket, place, tag_of(first->hash), bucket->overflow);
+        place_set(bucket, place, first->tag, bucket->overflow);
         bucket->overflow = first->next;
         first->next = 0;
     } else {
@@ -190,7 +196,7 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
     }
     const struct cache_bucket *bucket = cache_bucket_of(cache, hash);
     for (unsigned i = 0; i < CACHE_BUCKET_PLACES; i++) {
-        if (__atomic_load_n(&bucket->tags[i], __ATOMIC_RELAXED) == tag_of(hash)) {
+        if (__atomic_load_n(&bucket->tags[i], __ATOMIC_RELAXED) == cache_tag_of(hash)) {
             /* It may be gone, or another's, by now: a prefetch of any address in the mapping harms
              * nobody. */
             uint32_t reference = __atomic_load_n(&bucket->references[i], __ATOMIC_RELAXED);

@@ -11,9 +11,13 @@
  * is lost. */
 #define CHANCES_MAX 64
 /* How many removed entries one call looks at. */
-#define REAP_MAX           32
-#define SIZES_PER_DOUBLING 4
-#define BITS_PER_WORD      64
+#define REAP_MAX      32
+#define BITS_PER_WORD 64
+/* Sizes of slots per doubling: eight where the records are, from 256 bytes to 4 KiB, else four, for
+ * there are 64 classes at most. */
+#define FINE_FIRST_BYTES 256u
+#define SIZES_LOG2       2u
+#define SIZES_FINE_LOG2  3u
 
 /* ---- pages ---- */
 
@@ -76,25 +80,40 @@ static uint32_t large_class(const struct cache *cache)
     return cache->size_class_count - 1;
 }
 
-/* 128, 160, 192, 224, 256, 320, ... : four sizes per doubling, so at most a fifth of a slot is
- * lost. */
+static uint32_t doubling_of(uint32_t bytes)
+{
+    return 31 - (uint32_t)__builtin_clz(bytes);
+}
+
+/* 128, 160, 192, 224, 256, 288, ... : what an entry leaves of its slot is under a ninth from 256
+ * bytes to 4 KiB, under a fifth elsewhere, and half that on average. */
 static uint32_t class_of(const struct cache *cache, uint64_t entry_bytes)
 {
-    if (entry_bytes <= CACHE_SLOT_BYTES_MIN) {
-        return 0;
-    }
     if (entry_bytes > cache->size_classes[large_class(cache) - 1].slot_bytes) {
         return large_class(cache);
     }
     uint32_t last = (uint32_t)entry_bytes - 1;
-    uint32_t doubling = 31 - (uint32_t)__builtin_clz(last); /* 128 to 255: 7 */
-    uint32_t quarter = last >> (doubling - 2);              /* 4 to 7 */
-    uint32_t size_class = (doubling - 7) * SIZES_PER_DOUBLING + quarter - 3;
+    uint32_t size_class = cache->fine_classes[CACHE_FINE_CLASSES - 1];
+    if (last < CACHE_FINE_BYTES) {
+        size_class = cache->fine_classes[last / CACHE_REFERENCE_BYTES];
+    } else {
+        uint32_t doubling = doubling_of(last);
+        uint32_t doublings = doubling - doubling_of(CACHE_FINE_BYTES);
+        uint32_t step = last >> (doubling - SIZES_LOG2); /* 4 to 7 */
+        size_class += (doublings << SIZES_LOG2) + step - 3;
+    }
     ASSERT(cache->size_classes[size_class].slot_bytes >= entry_bytes);
     return size_class;
 }
 
-/* The fewest pages that lose at most an eighth of a span, or else those that lose least. */
+static uint32_t next_slot_bytes(uint32_t slot_bytes)
+{
+    bool is_fine = slot_bytes >= FINE_FIRST_BYTES && slot_bytes < CACHE_FINE_BYTES;
+    uint32_t power = 1u << doubling_of(slot_bytes);
+    return slot_bytes + (power >> (is_fine ? SIZES_FINE_LOG2 : SIZES_LOG2));
+}
+
+/* The fewest pages that lose at most a 64th of a span, or else those that lose least. */
 static uint32_t span_pages_for(uint32_t slot_bytes, uint32_t page_bytes, uint32_t pages_max)
 {
     uint32_t best = 0;
@@ -106,7 +125,7 @@ static uint32_t span_pages_for(uint32_t slot_bytes, uint32_t page_bytes, uint32_
             best = pages;
             best_loss = loss;
         }
-        if (best_loss <= 0.125) {
+        if (best_loss <= 1.0 / 64) {
             break;
         }
     }
@@ -127,7 +146,9 @@ void cache_memory_init(struct cache *cache)
 
     ASSERT(cache->page_count > 0);
     uint32_t count = 0;
-    for (uint32_t slot_bytes = CACHE_SLOT_BYTES_MIN; slot_bytes <= slot_bytes_max; count++) {
+    uint32_t fine = 0;
+    for (uint32_t slot_bytes = CACHE_SLOT_BYTES_MIN; slot_bytes <= slot_bytes_max;
+         slot_bytes = next_slot_bytes(slot_bytes), count++) {
         ASSERT(count < CACHE_SIZE_CLASS_COUNT_MAX - 1);
         uint32_t span_pages = span_pages_for(slot_bytes, page_bytes, span_pages_max);
         cache->size_classes[count] = (struct cache_size_class){
@@ -136,8 +157,9 @@ void cache_memory_init(struct cache *cache)
             .span_slots = span_pages * page_bytes / slot_bytes,
             .roomy = CACHE_PAGE_NONE,
         };
-        uint32_t power = 1u << (31 - (uint32_t)__builtin_clz(slot_bytes));
-        slot_bytes += power / SIZES_PER_DOUBLING;
+        while (fine < CACHE_FINE_CLASSES && (fine + 1) * CACHE_REFERENCE_BYTES <= slot_bytes) {
+            cache->fine_classes[fine++] = (uint8_t)count;
+        }
     }
     cache->size_classes[count] = (struct cache_size_class){
         .span_slots = 1,
@@ -420,7 +442,7 @@ static uint32_t choose_victim(struct cache *cache, uint32_t needy)
 /* Asks for the lines that evicting the entry will write. */
 static void prefetch_links(const struct cache *cache, const struct cache_entry *entry)
 {
-    __builtin_prefetch(cache_bucket_of(cache, entry->hash), 1);
+    __builtin_prefetch(&cache->buckets[entry->bucket], 1);
     __builtin_prefetch(cache_entry_at(cache, entry->newer), 1);
     __builtin_prefetch(cache_entry_at(cache, entry->older), 1);
 }

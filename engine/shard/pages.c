@@ -377,7 +377,6 @@ static void gather_fill(struct gather *gather)
     uint64_t ttl_ns = page_ttl_ns(gather->request);
     const struct cache_meta meta = {
         .made_at_ms = thread->wall_ms,
-        .made_at_ns = thread->now_ns,
         .expires_at_ns = ttl_ns == 0 || ttl_ns > UINT64_MAX - thread->now_ns
                              ? UINT64_MAX
                              : thread->now_ns + ttl_ns,

@@ -56,7 +56,6 @@ bool cache_fill(struct shard *shard, const struct collection *collection, uint64
     uint64_t popular_ns = atomic_load_explicit(&collection->ttl.popular_ns, memory_order_relaxed);
     struct cache_meta meta = {
         .made_at_ms = thread->wall_ms,
-        .made_at_ns = thread->now_ns,
         .expires_at_ns = sum_or_never(thread->now_ns, ttl_ns),
         .class = CACHE_RECORD,
         .absent = view == NULL,

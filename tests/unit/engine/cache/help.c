@@ -31,7 +31,6 @@ struct cache_meta help_meta(uint64_t sequence)
         .sequence = sequence,
         .version = sequence + 2,
         .made_at_ms = sequence + 3,
-        .made_at_ns = sequence + 4,
         .expires_at_ns = UINT64_MAX,
         .class = CACHE_RECORD,
     };

@@ -15,7 +15,6 @@ Test(cache, an_entry_is_given_back_with_all_that_was_said_of_it)
         .sequence = 2,
         .version = 3,
         .made_at_ms = 4,
-        .made_at_ns = 5,
         .expires_at_ns = 6000,
         .popular_expires_at_ns = 7000,
         .popular_hits = 100,
@@ -34,7 +33,6 @@ Test(cache, an_entry_is_given_back_with_all_that_was_said_of_it)
     cr_assert_eq(body.meta.sequence, 2);
     cr_assert_eq(body.meta.version, 3);
     cr_assert_eq(body.meta.made_at_ms, 4);
-    cr_assert_eq(body.meta.made_at_ns, 5);
     cr_assert_eq(body.meta.expires_at_ns, 6000);
     cr_assert_eq(body.meta.popular_expires_at_ns, 7000);
     cr_assert_eq(body.meta.popular_hits, 100);
@@ -44,6 +42,102 @@ Test(cache, an_entry_is_given_back_with_all_that_was_said_of_it)
     cache_check(cache);
     cache_destroy(&cache);
     cr_assert_null(cache);
+    cache_destroy(&cache);
+}
+
+static enum status put_and_peek(struct cache *cache, const struct cache_meta *meta,
+                                struct cache_meta *out)
+{
+    struct help_key key;
+    struct cache_body body;
+    struct bytes part = BYTES_LITERAL("body");
+    help_key_make(1, &key);
+    enum status status = cache_put(cache, key.hash, key.view, meta, &part, 1);
+    bool found = cache_peek(cache, key.hash, key.view, 0, &body);
+    cr_assert_eq(found, status == STATUS_OK, "what is refused leaves nothing older");
+    if (found) {
+        cr_assert(bytes_equal(body.body, part));
+        *out = body.meta;
+    }
+    cache_check(cache);
+    return status;
+}
+
+Test(cache, numbers_as_wide_as_the_head_of_an_entry_are_given_back_and_wider_ones_not_cached)
+{
+    static const uint64_t widest = ((uint64_t)1 << 48) - 1;
+    struct cache *cache = help_open(MIB, false);
+    struct cache_meta out;
+    const struct cache_meta meta = {
+        .epoch = UINT32_MAX,
+        .sequence = widest,
+        .version = UINT64_MAX,
+        .made_at_ms = widest,
+        .expires_at_ns = UINT64_MAX - 1,
+        .popular_expires_at_ns = UINT64_MAX,
+        .popular_hits = UINT32_MAX,
+        .hits = UINT32_MAX - 1,
+        .class = CACHE_RECORD_POPULAR,
+        .form = CACHE_FORM_MAX,
+    };
+    cr_assert_eq(put_and_peek(cache, &meta, &out), STATUS_OK);
+    cr_assert_eq(out.epoch, meta.epoch);
+    cr_assert_eq(out.sequence, meta.sequence);
+    cr_assert_eq(out.version, meta.version);
+    cr_assert_eq(out.made_at_ms, meta.made_at_ms);
+    cr_assert_eq(out.expires_at_ns, meta.expires_at_ns);
+    cr_assert_eq(out.popular_expires_at_ns, meta.popular_expires_at_ns);
+    cr_assert_eq(out.popular_hits, meta.popular_hits);
+    cr_assert_eq(out.hits, meta.hits);
+    cr_assert_eq(out.class, meta.class);
+    cr_assert_eq(out.form, meta.form);
+    cr_assert_not(out.absent);
+
+    struct cache_meta wide[3] = {meta, meta, meta};
+    wide[0].epoch++;
+    wide[1].sequence++;
+    wide[2].made_at_ms++;
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(put_and_peek(cache, &meta, &out), STATUS_OK);
+        cr_assert_eq(put_and_peek(cache, &wide[i], &out), STATUS_BUSY);
+        cr_assert_eq(help_statistics(cache).refused, i + 1);
+    }
+    cache_destroy(&cache);
+}
+
+/* The part behind the head is only there when something is in it. */
+Test(cache, versions_around_the_width_of_the_head_are_given_back)
+{
+    static const uint64_t versions[] = {0, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX};
+    struct cache *cache = help_open(MIB, false);
+    for (unsigned i = 0; i < 4; i++) {
+        struct cache_meta meta = help_meta(1);
+        struct cache_meta out;
+        meta.version = versions[i];
+        meta.popular_hits = 100;
+        cr_assert_eq(put_and_peek(cache, &meta, &out), STATUS_OK);
+        cr_assert_eq(out.version, versions[i]);
+        cr_assert_eq(out.popular_expires_at_ns, 0, "no such class");
+        cr_assert_eq(out.popular_hits, 0);
+    }
+    cache_destroy(&cache);
+}
+
+/* A tag of 0 is also what an empty place has. */
+Test(cache, an_entry_whose_tag_is_nought_is_found_and_no_empty_place)
+{
+    struct cache *cache = help_open(MIB, false);
+    struct cache_body body;
+    struct bytes keys[2] = {BYTES_LITERAL("one"), BYTES_EMPTY};
+    struct cache_meta meta = help_meta(1);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_not(cache_peek(cache, 0, keys[i], 0, &body));
+        cr_assert_eq(cache_put(cache, 0, keys[i], &meta, NULL, 0), STATUS_OK);
+        cr_assert(cache_peek(cache, 0, keys[i], 0, &body));
+    }
+    cr_assert_not(cache_peek(cache, 0, BYTES_LITERAL("two"), 0, &body));
+    cr_assert_eq(help_statistics(cache).entries, 2);
+    cache_check(cache);
     cache_destroy(&cache);
 }
 

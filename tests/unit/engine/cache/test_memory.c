@@ -41,11 +41,38 @@ Test(cache_memory, most_of_the_bytes_hold_entries)
     for (uint64_t number = 0; number < 100000; number++) {
         cr_assert_eq(help_put(cache, number, 1, 300 + number * 7 % 400), STATUS_OK);
     }
-    /* Bodies of 500 bytes on average; with head and key 640, and a tenth lost to the slot. */
+    /* Bodies of 500 bytes on average, with head and key 580; a tenth goes to index, pages,
+     * slots. */
     uint64_t entries = help_statistics(cache).entries;
-    cr_assert_gt(entries, 16 * MIB / 640 * 8 / 10, "%llu entries", (unsigned long long)entries);
+    cr_assert_gt(entries, 16 * MIB / 580 * 9 / 10, "%llu entries", (unsigned long long)entries);
     check_limit(cache);
     cache_destroy(&cache);
+}
+
+/* What an answer of 300 bytes takes in all, with its key of 36 bytes: less than 1.3 times as much.
+ */
+Test(cache_memory, a_record_of_300_bytes_takes_less_than_437_of_a_full_cache)
+{
+    static const uint64_t sizes[] = {16 * MIB, 32 * MIB, 64 * MIB};
+    for (unsigned i = 0; i < 3; i++) {
+        struct cache *cache = help_open(sizes[i], true);
+        for (unsigned number = 0; number < sizes[i] / 400; number++) {
+            struct cache_meta meta = help_meta(1);
+            char text[37];
+            snprintf(text, sizeof(text), "%036u", number);
+            struct bytes key = bytes_of(text, 36);
+            struct bytes part = help_body(1, 300);
+            meta.popular_expires_at_ns = UINT64_MAX; /* the larger head */
+            cr_assert_eq(cache_put(cache, cache_hash(key), key, &meta, &part, 1), STATUS_OK);
+        }
+        struct cache_statistics statistics = help_statistics(cache);
+        cr_assert_gt(statistics.evictions, 0, "it is full");
+        cr_assert_leq(statistics.bytes, statistics.entries * 437, "%.1f bytes of %llu MiB",
+                      (double)statistics.bytes / (double)statistics.entries,
+                      (unsigned long long)sizes[i] / MIB);
+        cache_check(cache);
+        cache_destroy(&cache);
+    }
 }
 
 Test(cache_memory, an_entry_too_large_is_refused_and_the_older_one_is_gone)
@@ -160,6 +187,36 @@ Test(cache_memory, a_pinned_body_outlives_its_entry_until_it_is_unpinned)
     }
     cr_assert_eq(cache_expire(cache, 0, 1), 0);
     cr_assert_eq(help_statistics(cache).bytes, bytes);
+    cache_check(cache);
+    cache_destroy(&cache);
+}
+
+Test(cache_memory, a_body_is_pinned_so_often_and_no_more)
+{
+    struct cache *cache = help_open(MIB, true);
+    uint8_t copy[CACHE_COPY_BYTES_MAX];
+    struct cache_body bodies[CACHE_PINS_MAX + 1];
+    struct help_key key;
+    help_key_make(1, &key);
+    cr_assert_eq(help_put(cache, 1, 1, 20000), STATUS_OK);
+    for (unsigned i = 0; i < CACHE_PINS_MAX; i++) {
+        cr_assert_eq(cache_get(cache, key.hash, key.view, 0, copy, &bodies[i]), STATUS_OK);
+    }
+    struct cache_body *last = &bodies[CACHE_PINS_MAX];
+    cr_assert_eq(cache_get(cache, key.hash, key.view, 0, copy, last), STATUS_BUSY);
+    cr_assert_null(last->pin);
+    cr_assert_eq(help_statistics(cache).hits, CACHE_PINS_MAX);
+    cr_assert_eq(help_statistics(cache).misses, 0);
+    cache_unpin(cache, &bodies[0]);
+    cr_assert_eq(cache_get(cache, key.hash, key.view, 0, copy, &bodies[0]), STATUS_OK);
+    cr_assert_eq(bodies[0].meta.hits, CACHE_PINS_MAX + 1, "a refused look-up is no hit");
+    help_remove(cache, 1);
+    for (unsigned i = 0; i < CACHE_PINS_MAX; i++) {
+        cr_assert(help_body_is(bodies[i].body, 1, 20000));
+        cache_unpin(cache, &bodies[i]);
+    }
+    cache_clear(cache);
+    cr_assert_eq(help_statistics(cache).entries, 0);
     cache_check(cache);
     cache_destroy(&cache);
 }

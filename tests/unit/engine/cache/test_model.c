@@ -65,6 +65,10 @@ static void model_put(struct model *model, uint64_t number)
     entry->meta = help_meta(++model->sequence);
     entry->meta.class = classes[below(model, 3)];
     entry->meta.absent = below(model, 10) == 0;
+    entry->meta.form = (uint8_t)below(model, CACHE_FORM_MAX + 1);
+    if (below(model, 5) == 0) {
+        entry->meta.version <<= 32; /* does not fit into the head */
+    }
     entry->meta.expires_at_ns =
         below(model, 4) == 0 ? UINT64_MAX : model->now_ns + below(model, 5000);
     if (below(model, 3) == 0) {
@@ -86,7 +90,9 @@ static void compare(const struct model_entry *entry, const struct cache_body *bo
         entry->meta.popular_expires_at_ns != 0 && entry->hits >= entry->meta.popular_hits;
     cr_assert_eq(body->meta.sequence, entry->meta.sequence, "replaced, and served again");
     cr_assert_eq(body->meta.epoch, entry->meta.epoch);
-    cr_assert_eq(body->meta.made_at_ns, entry->meta.made_at_ns);
+    cr_assert_eq(body->meta.made_at_ms, entry->meta.made_at_ms);
+    cr_assert_eq(body->meta.version, entry->meta.version);
+    cr_assert_eq(body->meta.form, entry->meta.form);
     cr_assert_eq(body->meta.hits, entry->hits);
     cr_assert_eq(body->meta.absent, entry->meta.absent);
     cr_assert_eq(body->meta.expires_at_ns,
