@@ -167,7 +167,7 @@ static void meta_read(const struct cache_entry *entry, uint32_t hits, struct cac
     *out = (struct cache_meta){
         .epoch = entry->epoch,
         .sequence = (uint64_t)entry->sequence_high << 32 | entry->sequence_low,
-        .version = entry->version,
+        .version = entry->version_low,
         .made_at_ms = (uint64_t)entry->made_at_ms_high << 32 | entry->made_at_ms_low,
         .expires_at_ns = entry->expires_at_ns,
         .hits = hits,
@@ -304,7 +304,8 @@ static uint8_t kind_of(const struct cache_meta *meta)
 /* Whether it fits into the fields of an entry. */
 static bool meta_fits(const struct cache_meta *meta)
 {
-    return (meta->epoch >> 32 | meta->sequence >> 48 | meta->made_at_ms >> 48) == 0;
+    uint64_t widest = meta->sequence | meta->version | meta->made_at_ms;
+    return (meta->epoch >> 32 | widest >> 48) == 0;
 }
 
 /* False: it does not fit into the field of an entry. */
@@ -327,7 +328,7 @@ static void meta_write(struct cache_entry *entry, uint8_t kind, const struct cac
 {
     entry->kind = kind;
     entry->expires_at_ns = meta->expires_at_ns;
-    entry->version = (uint32_t)meta->version;
+    entry->version_low = (uint32_t)meta->version;
     entry->epoch = (uint32_t)meta->epoch;
     entry->sequence_low = (uint32_t)meta->sequence;
     entry->sequence_high = (uint16_t)(meta->sequence >> 32);
@@ -338,7 +339,7 @@ static void meta_write(struct cache_entry *entry, uint8_t kind, const struct cac
         *rare = (struct cache_rare){
             .popular_expires_at_ns = meta->popular_expires_at_ns,
             .popular_hits = meta->popular_expires_at_ns != 0 ? meta->popular_hits : 0,
-            .version_high = (uint32_t)(meta->version >> 32),
+            .version_high = (uint16_t)(meta->version >> 32),
         };
     }
     atomic_store_explicit(&entry->hits, meta->hits, memory_order_relaxed);

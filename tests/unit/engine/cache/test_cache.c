@@ -71,7 +71,7 @@ Test(cache, numbers_as_wide_as_the_head_of_an_entry_are_given_back_and_wider_one
     const struct cache_meta meta = {
         .epoch = UINT32_MAX,
         .sequence = widest,
-        .version = UINT64_MAX,
+        .version = widest,
         .made_at_ms = widest,
         .expires_at_ns = UINT64_MAX - 1,
         .popular_expires_at_ns = UINT64_MAX,
@@ -93,11 +93,12 @@ Test(cache, numbers_as_wide_as_the_head_of_an_entry_are_given_back_and_wider_one
     cr_assert_eq(out.form, meta.form);
     cr_assert_not(out.absent);
 
-    struct cache_meta wide[3] = {meta, meta, meta};
+    struct cache_meta wide[4] = {meta, meta, meta, meta};
     wide[0].epoch++;
     wide[1].sequence++;
-    wide[2].made_at_ms++;
-    for (unsigned i = 0; i < 3; i++) {
+    wide[2].version++;
+    wide[3].made_at_ms++;
+    for (unsigned i = 0; i < 4; i++) {
         cr_assert_eq(put_and_peek(cache, &meta, &out), STATUS_OK);
         cr_assert_eq(put_and_peek(cache, &wide[i], &out), STATUS_BUSY);
         cr_assert_eq(help_statistics(cache).refused, i + 1);
@@ -108,7 +109,7 @@ Test(cache, numbers_as_wide_as_the_head_of_an_entry_are_given_back_and_wider_one
 /* The part behind the head is only there when something is in it. */
 Test(cache, versions_around_the_width_of_the_head_are_given_back)
 {
-    static const uint64_t versions[] = {0, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX};
+    static const uint64_t versions[] = {0, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX >> 16};
     struct cache *cache = help_open(MIB, false);
     for (unsigned i = 0; i < 4; i++) {
         struct cache_meta meta = help_meta(1);

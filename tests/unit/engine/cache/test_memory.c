@@ -49,8 +49,8 @@ Test(cache_memory, most_of_the_bytes_hold_entries)
     cache_destroy(&cache);
 }
 
-/* What an answer of 300 bytes takes in all, with its key of 36 bytes: less than 1.3 times as much.
- */
+/* 1.3 times an answer of 318 bytes with its key of 19: a record of 300 bytes as "products" has
+ * it. */
 Test(cache_memory, a_record_of_300_bytes_takes_less_than_437_of_a_full_cache)
 {
     static const uint64_t sizes[] = {16 * MIB, 32 * MIB, 64 * MIB};
@@ -58,10 +58,10 @@ Test(cache_memory, a_record_of_300_bytes_takes_less_than_437_of_a_full_cache)
         struct cache *cache = help_open(sizes[i], true);
         for (unsigned number = 0; number < sizes[i] / 400; number++) {
             struct cache_meta meta = help_meta(1);
-            char text[37];
-            snprintf(text, sizeof(text), "%036u", number);
-            struct bytes key = bytes_of(text, 36);
-            struct bytes part = help_body(1, 300);
+            char text[20];
+            snprintf(text, sizeof(text), "%019u", number);
+            struct bytes key = bytes_of(text, 19);
+            struct bytes part = help_body(1, 318);
             meta.popular_expires_at_ns = UINT64_MAX; /* the larger head */
             cr_assert_eq(cache_put(cache, cache_hash(key), key, &meta, &part, 1), STATUS_OK);
         }

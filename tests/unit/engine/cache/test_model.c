@@ -67,7 +67,7 @@ static void model_put(struct model *model, uint64_t number)
     entry->meta.absent = below(model, 10) == 0;
     entry->meta.form = (uint8_t)below(model, CACHE_FORM_MAX + 1);
     if (below(model, 5) == 0) {
-        entry->meta.version <<= 32; /* does not fit into the head */
+        entry->meta.version <<= 28; /* does not fit into the head */
     }
     entry->meta.expires_at_ns =
         below(model, 4) == 0 ? UINT64_MAX : model->now_ns + below(model, 5000);
