@@ -526,8 +526,8 @@ static uint64_t shards_step(struct engine_thread *thread)
          i += engine->options.thread_count) {
         struct shard *shard = engine->shards[i];
         bool more = apply_step(shard);
-        flush_step(shard);
         more |= store_buffer_step(shard->buffer);
+        more |= flush_step(shard);
         cache_step(shard);
         deadline = more ? 0 : earlier(deadline, apply_deadline(shard));
         deadline = earlier(deadline, flush_deadline(shard));
@@ -667,7 +667,7 @@ uint64_t engine_published(struct engine *engine)
     }
     /* What was applied stays so: a quiet shard that has something to apply again takes nothing
      * back. */
-    uint64_t before = atomic_load_explicit(&engine->published, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&engine->published, memory_order_acquire);
     while (before < published &&
            !atomic_compare_exchange_weak(&engine->published, &before, published)) {
     }

@@ -45,8 +45,8 @@ struct engine_options {
     uint64_t
         journal_tail_max; /* flush a shard whose oldest unflushed entry is further behind, bytes */
     uint64_t memtable_bytes_max; /* flush a shard whose memtable is larger */
-    /* Rows of a table of the write buffer before each store (buffer.h); 0: the default. With 1,
-     * what is applied goes straight into the store. */
+    /* Rows of a table of the write buffer before each store (buffer.h); 0: the default. With 1, a
+     * write goes straight into the store. */
     uint32_t buffer_rows_max;
     /* Writes submitted and not yet committed, before admission closes; and, in each shard, as much
      * committed and not yet applied. */

@@ -7,8 +7,8 @@
  * memtable is closed; with durability `sync` whatever is applied is durable already. Applies go on
  * meanwhile, into the buffer:
  *
- *     IDLE (the buffer drains) -> SYNCING (unless durable) -> CLOSING (a store thread switches the
- *     memtable) -> the buffer is released
+ *     IDLE -> DRAINING (the buffer goes into the memtable) -> SYNCING (unless durable)
+ *          -> CLOSING (a store thread switches the memtable) -> the buffer is released
  *          -> WAITING (the same job waits for the files) -> IDLE, with a new persisted position
  *
  * At most EXECUTOR_WAITS_MAX shards are on this way at a time. Shards fill alike, so without that
@@ -83,17 +83,12 @@ static bool place_take(struct engine *engine)
     return false;
 }
 
-static void place_give(struct engine *engine)
-{
-    uint32_t running = atomic_fetch_sub(&engine->flushes_running, 1);
-    ASSERT(running > 0 && running <= EXECUTOR_WAITS_MAX);
-}
-
 static void flush_end(struct shard *shard)
 {
     ASSERT(shard->flush_stage != FLUSH_IDLE);
     shard->flush_stage = FLUSH_IDLE;
-    place_give(shard->engine);
+    uint32_t running = atomic_fetch_sub(&shard->engine->flushes_running, 1);
+    ASSERT(running > 0 && running <= EXECUTOR_WAITS_MAX);
 }
 
 /* The memtable is closed, or will not be: what waits in the buffer may go on. */
@@ -121,7 +116,7 @@ static void wait_came_back(struct message *message)
         flush_failed(shard);
         return;
     }
-    ASSERT(shard->flush_persisted <= atomic_load(&shard->applied));
+    ASSERT(shard->flush_persisted <= shard->flush_applied); /* not ahead of the sync */
     atomic_store_explicit(&shard->persisted, shard->flush_persisted, memory_order_release);
     atomic_fetch_add_explicit(&shard->flushes, 1, memory_order_relaxed);
     flush_end(shard);
@@ -266,28 +261,31 @@ static void watch_step(struct shard *shard)
 }
 
 /* Most of the buffer goes on its way in steps, the rest at once. */
-static bool buffer_is_ready(struct shard *shard)
+static bool draining_step(struct shard *shard)
 {
-    if (store_buffer_rows(shard->buffer) > FLUSH_BUFFER_ROWS) {
-        store_buffer_hasten(shard->buffer);
+    ASSERT(shard->flush_stage == FLUSH_DRAINING);
+    bool is_little = store_buffer_rows(shard->buffer) <= FLUSH_BUFFER_ROWS;
+    if (!is_little && store_buffer_hasten(shard->buffer)) {
+        return true;
+    }
+    if (is_little && store_buffer_hold(shard->buffer) == STATUS_OK) {
+        flush_start(shard);
         return false;
     }
-    return true;
+    /* The store refuses, or failed: then the next apply says so. */
+    flush_end(shard);
+    shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
+    return false;
 }
 
-void flush_step(struct shard *shard)
+bool flush_step(struct shard *shard)
 {
     watch_step(shard);
-    if (shard->flush_stage != FLUSH_IDLE || shard->thread->now_ns < shard->flush_retry_at_ns ||
-        !flush_wanted(shard) || !buffer_is_ready(shard) || !place_take(shard->engine)) {
-        return;
+    if (shard->flush_stage == FLUSH_IDLE && shard->thread->now_ns >= shard->flush_retry_at_ns &&
+        flush_wanted(shard) && place_take(shard->engine)) {
+        shard->flush_stage = FLUSH_DRAINING;
     }
-    if (store_buffer_hold(shard->buffer) == STATUS_OK) {
-        flush_start(shard);
-    } else { /* the store refuses, or failed: then the next apply says so */
-        place_give(shard->engine);
-        shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
-    }
+    return shard->flush_stage == FLUSH_DRAINING && draining_step(shard);
 }
 
 uint64_t flush_deadline(const struct shard *shard)

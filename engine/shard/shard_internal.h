@@ -135,7 +135,13 @@ struct write {
     uint8_t bytes[];
 };
 
-enum flush_stage { FLUSH_IDLE, FLUSH_SYNCING, FLUSH_CLOSING, FLUSH_WAITING };
+enum flush_stage {
+    FLUSH_IDLE,
+    FLUSH_DRAINING,
+    FLUSH_SYNCING,
+    FLUSH_CLOSING,
+    FLUSH_WAITING,
+};
 
 struct shard {
     uint32_t number;
@@ -162,7 +168,7 @@ struct shard {
     enum status flush_status;
     uint64_t flush_persisted; /* written by the job */
     uint64_t flush_applied;   /* the last sequence in the flush that is running */
-    uint64_t unflushed_bytes; /* roughly what is in the memtable */
+    uint64_t unflushed_bytes; /* roughly what is in the buffer and the memtable */
     uint64_t flush_bytes;     /* of them, what the flush that is running will take */
     uint64_t unflushed_mark; /* engine->applied_bytes when the oldest unflushed entry was applied */
     uint64_t flush_mark;     /* the same for entries after the flush that is running */
@@ -349,7 +355,8 @@ void apply_position_row(struct shard *shard, struct store_batch *batch, uint64_t
 
 /* ---- flush.c ---- */
 
-void flush_step(struct shard *shard);
+/* True: it wants to go on now, though nothing comes. */
+bool flush_step(struct shard *shard);
 uint64_t flush_deadline(const struct shard *shard);
 /* Entries that a crash now would have to replay begin here; committed + 1 when there are none. */
 uint64_t flush_needed_from(const struct shard *shard);

@@ -21,6 +21,9 @@
  * shows. */
 #define SETTLE_ROWS_MAX 256
 
+/* Two, and those that were replaced because an iterator shows them still. */
+#define TABLES_MAX 6
+
 #define BATCH_BYTES_MIN 4096
 
 struct store_buffer {
@@ -34,8 +37,11 @@ struct store_buffer {
     uint32_t rows_since_step;
     bool is_held;
     bool is_hastened;
-    enum status failure;         /* of the store behind, for good */
-    _Atomic uint64_t held_bytes; /* of keys and values, for statistics */
+    bool is_refused;                /* the last slice was */
+    struct buffer_overlay *overlay; /* of the rows as they are now, once an iterator wanted it */
+    atomic_uint tables;             /* with those that iterators show */
+    enum status failure;            /* of the store behind, for good */
+    _Atomic uint64_t held_bytes;    /* of keys and values, for statistics */
 };
 
 /* One row after the other: hash and sizes, key, value. */
@@ -177,6 +183,7 @@ static enum status slice_apply(struct store_buffer *buffer)
 {
     ASSERT(!buffer->is_held);
     enum status status = store_apply(buffer->behind, buffer->slice);
+    buffer->is_refused = status == STATUS_BUSY;
     if (status != STATUS_OK && status != STATUS_BUSY) {
         buffer->failure = status;
     }
@@ -188,9 +195,12 @@ static enum status drains_clear(struct store_buffer *buffer)
 {
     ASSERT(buffer->drained == buffer->drains->order_count);
     if (buffer_table_is_shared(buffer->drains)) {
-        struct buffer_table *other = buffer_table_create(&buffer->drains->limits);
+        struct buffer_table *other = NULL;
+        if (atomic_load_explicit(&buffer->tables, memory_order_relaxed) < TABLES_MAX) {
+            other = buffer_table_create(&buffer->drains->limits, &buffer->tables);
+        }
         if (other == NULL) {
-            return STATUS_BUSY; /* until the iterator is gone */
+            return STATUS_BUSY; /* until an iterator is gone */
         }
         buffer_table_release(buffer->drains);
         buffer->drains = other;
@@ -202,10 +212,18 @@ static enum status drains_clear(struct store_buffer *buffer)
     return STATUS_OK;
 }
 
+/* The rows, or where they are, change. */
+static void overlay_drop(struct store_buffer *buffer)
+{
+    buffer_overlay_release(buffer->overlay);
+    buffer->overlay = NULL;
+}
+
 /* Up to so many rows of the table that drains. */
 static enum status drain_slice(struct store_buffer *buffer, uint32_t rows_max)
 {
     struct buffer_table *table = buffer->drains;
+    overlay_drop(buffer);
     if (buffer->drained == table->order_count) {
         return drains_clear(buffer);
     }
@@ -253,6 +271,12 @@ static void tables_swap(struct store_buffer *buffer)
     buffer_table_sort(buffer->drains);
 }
 
+static uint32_t target_min(const struct store_buffer *buffer)
+{
+    uint32_t rows_max = buffer->fills->limits.rows_max;
+    return rows_max < TARGET_ROWS_MIN ? rows_max : TARGET_ROWS_MIN;
+}
+
 enum status store_buffer_settle(struct store_buffer *buffer)
 {
     if (buffer->failure != STATUS_OK) {
@@ -261,7 +285,7 @@ enum status store_buffer_settle(struct store_buffer *buffer)
     if (store_buffer_rows(buffer) == 0) {
         return STATUS_OK;
     }
-    buffer->target_rows = TARGET_ROWS_MIN;
+    buffer->target_rows = target_min(buffer);
     enum status status = drain_all(buffer);
     if (status == STATUS_OK && buffer->fills->row_count > 0) {
         if (buffer->is_held) {
@@ -314,6 +338,7 @@ static enum status buffer_apply(struct store *store, struct store_batch *batch)
             return apply_around(buffer, batch);
         }
     }
+    overlay_drop(buffer);
     struct bytes key;
     struct bytes value;
     for (size_t offset = 0; offset < batch->size;) {
@@ -328,29 +353,47 @@ static enum status buffer_apply(struct store *store, struct store_batch *batch)
     return STATUS_OK;
 }
 
+/* Whether the table that fills is to go now; the next one is let grow to twice as many rows. */
+static bool fills_is_due(struct store_buffer *buffer)
+{
+    if (buffer->fills->row_count == 0 ||
+        (!buffer->is_hastened && buffer->fills->row_count < buffer->target_rows)) {
+        return false;
+    }
+    uint32_t rows_max = buffer->fills->limits.rows_max;
+    buffer->target_rows = buffer->target_rows > rows_max / 2 ? rows_max : buffer->target_rows * 2;
+    return true;
+}
+
 bool store_buffer_step(struct store_buffer *buffer)
 {
-    uint32_t rows = buffer->rows_since_step * 2;
+    ASSERT(buffer->target_rows > 0);
+    uint32_t since = buffer->rows_since_step;
     buffer->rows_since_step = 0;
-    if (buffer->is_held || buffer->failure != STATUS_OK) {
+    if (buffer->is_held || buffer->failure != STATUS_OK || (since == 0 && !buffer->is_hastened)) {
         return false;
+    }
+    /* More than came, whatever came: so tables drain before others are full, and a hastened buffer
+     * comes to its end under any load. */
+    uint32_t left = buffer->is_hastened ? SLICE_ROWS_MAX : SLICE_ROWS_MIN;
+    left = left < since * 2 ? since * 2 : left;
+    while (left > 0) {
+        if (!is_draining(buffer)) {
+            if (!fills_is_due(buffer)) {
+                break;
+            }
+            tables_swap(buffer);
+        }
+        uint32_t before = store_buffer_rows(buffer);
+        if (drain_slice(buffer, left < SLICE_ROWS_MAX ? left : SLICE_ROWS_MAX) != STATUS_OK) {
+            return false;
+        }
+        left -= before - store_buffer_rows(buffer);
     }
     if (store_buffer_rows(buffer) == 0) {
         buffer->is_hastened = false;
     }
-    if (!is_draining(buffer) && buffer->fills->row_count > 0 &&
-        (buffer->is_hastened || buffer->fills->row_count >= buffer->target_rows)) {
-        tables_swap(buffer);
-        uint32_t rows_max = buffer->fills->limits.rows_max;
-        buffer->target_rows =
-            buffer->target_rows * 2 > rows_max ? rows_max : buffer->target_rows * 2;
-    }
-    if (!is_draining(buffer) || (rows == 0 && !buffer->is_hastened)) {
-        return false;
-    }
-    rows = rows < SLICE_ROWS_MIN ? SLICE_ROWS_MIN : rows;
-    rows = rows > SLICE_ROWS_MAX ? SLICE_ROWS_MAX : rows;
-    return drain_slice(buffer, rows) == STATUS_OK && buffer->is_hastened;
+    return buffer->is_hastened;
 }
 
 uint32_t store_buffer_rows(const struct store_buffer *buffer)
@@ -358,10 +401,14 @@ uint32_t store_buffer_rows(const struct store_buffer *buffer)
     return buffer->fills->live_count + (buffer->drains->order_count - buffer->drained);
 }
 
-void store_buffer_hasten(struct store_buffer *buffer)
+bool store_buffer_hasten(struct store_buffer *buffer)
 {
-    buffer->is_hastened = true;
-    buffer->target_rows = TARGET_ROWS_MIN;
+    if (buffer->is_held || buffer->is_refused || buffer->failure != STATUS_OK) {
+        return false;
+    }
+    buffer->is_hastened = store_buffer_rows(buffer) > 0;
+    buffer->target_rows = target_min(buffer);
+    return buffer->is_hastened;
 }
 
 enum status store_buffer_hold(struct store_buffer *buffer)
@@ -431,19 +478,18 @@ static enum status iterator_create(struct store_buffer *buffer,
 {
     *out = NULL;
     if (store_buffer_rows(buffer) > SETTLE_ROWS_MAX || store_buffer_settle(buffer) != STATUS_OK) {
-        store_buffer_hasten(buffer);
+        (void)store_buffer_hasten(buffer);
+        if (buffer->overlay == NULL) {
+            buffer->overlay = buffer_overlay_create(buffer->fills, buffer->drains, buffer->drained);
+        }
+        if (buffer->overlay == NULL) {
+            return STATUS_NO_MEMORY;
+        }
     }
     struct store_iterator *behind;
     enum status status = create(buffer->behind, &behind);
     if (status == STATUS_OK) {
-        status = buffer_iterator_create(buffer->behind->vtable, behind, out);
-    }
-    if (status == STATUS_OK) {
-        status = buffer_iterator_overlay(*out, buffer->fills, buffer->drains, buffer->drained);
-        if (status != STATUS_OK) {
-            buffer_iterator_destroy(*out);
-            *out = NULL;
-        }
+        status = buffer_iterator_create(buffer->behind->vtable, behind, buffer->overlay, out);
     }
     return status;
 }
@@ -462,7 +508,11 @@ static enum status buffer_iterate_memory(struct store *store, struct store_itera
 
 static enum status buffer_flush_begin(struct store *store)
 {
-    return store_flush_begin(buffer_of(store)->behind);
+    struct store_buffer *buffer = buffer_of(store);
+    /* Rows of one moment are in the store, and none of a later one: else what is persisted would be
+     * no prefix of history. The owner changes neither while this runs. */
+    ASSERT(buffer->is_held || store_buffer_rows(buffer) == 0);
+    return store_flush_begin(buffer->behind);
 }
 
 static enum status buffer_flush_wait(struct store *store)
@@ -485,6 +535,7 @@ static void buffer_statistics(struct store *store, struct store_statistics *out)
 static void buffer_destroy(struct store *store)
 {
     struct store_buffer *buffer = buffer_of(store);
+    overlay_drop(buffer);
     buffer_table_release(buffer->fills);
     buffer_table_release(buffer->drains);
     if (buffer->slice != NULL) {
@@ -532,14 +583,14 @@ enum status store_buffer_create(struct store *behind, const struct buffer_limits
     }
     buffer->store.vtable = &buffer_vtable;
     buffer->behind = behind;
-    buffer->target_rows = limits->rows_max < TARGET_ROWS_MIN ? limits->rows_max : TARGET_ROWS_MIN;
-    buffer->fills = buffer_table_create(limits);
-    buffer->drains = buffer_table_create(limits);
+    buffer->fills = buffer_table_create(limits, &buffer->tables);
+    buffer->drains = buffer_table_create(limits, &buffer->tables);
     buffer->slice = store_batch_create(behind);
     if (buffer->fills == NULL || buffer->drains == NULL || buffer->slice == NULL) {
         store_buffer_destroy(&buffer);
         return STATUS_NO_MEMORY;
     }
+    buffer->target_rows = target_min(buffer);
     *out = buffer;
     return STATUS_OK;
 }

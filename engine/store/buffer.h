@@ -15,7 +15,8 @@
  *            straight to the store, which alone is safe beside the owner. A blocking get is for
  *            what a get without I/O could not tell, so the buffer did not have it.
  * Memory:    two tables of a fixed size, taken at creation and touched as they fill; a drained one
- *            that an iterator still shows is replaced, and goes with the iterator.
+ *            that an iterator still shows is replaced, and goes with the iterator, six in all. And a
+ *            batch, as large as the largest was.
  * Invariant: a get, an iterator and a flush see all that was applied. While it is held the store
  *            stands still, at a state which was the newest one at a moment: so what a flush
  *            persists is a prefix of the history of applies, although rows go over in another
@@ -42,8 +43,8 @@ void store_buffer_destroy(struct store_buffer **buffer);
 /* As a store: destroying it is destroying the buffer. */
 struct store *store_buffer_store(struct store_buffer *buffer);
 
-/* Once a turn: lets the next rows into the store, about twice as many as came since. True: it wants
- * to go on now, though nothing comes (after store_buffer_hasten). */
+/* Once a turn: lets the next rows into the store, twice as many as came since at least. True: it
+ * wants to go on now, though nothing comes (after store_buffer_hasten). */
 bool store_buffer_step(struct store_buffer *buffer);
 
 /* Rows that are not in the store yet. */
@@ -52,9 +53,9 @@ uint32_t store_buffer_rows(const struct store_buffer *buffer);
 /* All that was applied goes into the store now. BUSY: the store refuses; try again. */
 MUST_USE enum status store_buffer_settle(struct store_buffer *buffer);
 
-/* A flush comes: until it is held, it drains as fast as steps allow, so that a hold takes little
- * time. */
-void store_buffer_hasten(struct store_buffer *buffer);
+/* Until it is empty once, steps drain it whether something comes or not, and more at a time. False:
+ * that is of no use now: there is nothing in it, it is held, or the store refuses. */
+bool store_buffer_hasten(struct store_buffer *buffer);
 
 /* Settles, and keeps what comes later out of the store until the release. Not OK: nothing is
  * held. */

@@ -7,8 +7,8 @@
  *     shown    a=1 b=2 c=2
  *
  * Owner:     made by the buffer's owner; then it may go to a store thread, as any iterator.
- * Memory:    it holds the tables, which are not cleared until it is gone; the overlay has 16 bytes
- *            a row.
+ * Memory:    an overlay holds the tables of its rows, which are not cleared until it is gone, and
+ *            has 16 bytes a row.
  * Tests:     tests/unit/engine/store/test_buffer.c, and the suite of all stores.
  */
 #ifndef FRESHET_ENGINE_STORE_BUFFER_ITERATOR_H
@@ -17,16 +17,22 @@
 #include "engine/store/buffer_table.h"
 #include "engine/store/store.h"
 
-/* Takes behind over, also when it fails; its store's vtable. */
+/* The rows of two tables in one order. All iterators of one moment share it. */
+struct buffer_overlay;
+
+/* The live rows of younger, and the sorted ones of older from rank `from` on. With one holder.
+ * NULL: out of memory. */
+struct buffer_overlay *buffer_overlay_create(struct buffer_table *younger,
+                                             struct buffer_table *older, uint32_t from);
+/* Any thread; accepts NULL. */
+void buffer_overlay_release(struct buffer_overlay *overlay);
+
+/* Over what `behind`, an iterator of a store with that vtable, shows; it is destroyed with this
+ * one, and when this fails. overlay (or NULL) is held. */
 MUST_USE enum status buffer_iterator_create(const struct store_vtable *behind_vtable,
                                             struct store_iterator *behind,
+                                            struct buffer_overlay *overlay,
                                             struct store_iterator **out);
-
-/* Lays the live rows of `younger`, and the sorted ones of `older` from rank `from` on, over it.
- * NO_MEMORY: nothing is laid. */
-MUST_USE enum status buffer_iterator_overlay(struct store_iterator *iterator,
-                                             struct buffer_table *younger,
-                                             struct buffer_table *older, uint32_t from);
 
 /* As in store_vtable. */
 void buffer_iterator_seek(struct store_iterator *iterator, struct bytes key);

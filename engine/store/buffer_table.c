@@ -11,7 +11,7 @@
 /* A slot: the upper half of the key's hash, and the row's number plus one; 0 is an empty slot. */
 #define SLOT_TAG(hash) ((hash)&0xffffffff00000000u)
 
-struct buffer_table *buffer_table_create(const struct buffer_limits *limits)
+struct buffer_table *buffer_table_create(const struct buffer_limits *limits, atomic_uint *alive)
 {
     ASSERT(limits->rows_max >= 1 && limits->rows_max <= ROWS_MAX);
     ASSERT(limits->keys_bytes_max > 0 && limits->values_bytes_max > 0);
@@ -24,6 +24,10 @@ struct buffer_table *buffer_table_create(const struct buffer_limits *limits)
         slots *= 2;
     }
     atomic_init(&table->holders, 1);
+    table->alive = alive;
+    if (alive != NULL) {
+        atomic_fetch_add_explicit(alive, 1, memory_order_relaxed);
+    }
     table->limits = *limits;
     table->slot_mask = slots - 1;
     table->rows = malloc(limits->rows_max * sizeof(struct buffer_row));
@@ -53,6 +57,9 @@ void buffer_table_release(struct buffer_table *table)
     unsigned before = atomic_fetch_sub_explicit(&table->holders, 1, memory_order_acq_rel);
     ASSERT(before > 0);
     if (before == 1) {
+        if (table->alive != NULL) {
+            atomic_fetch_sub_explicit(table->alive, 1, memory_order_relaxed);
+        }
         free(table->rows);
         free(table->slots);
         free(table->order);

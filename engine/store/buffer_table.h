@@ -49,6 +49,7 @@ struct buffer_order {
 
 struct buffer_table {
     atomic_uint holders;
+    atomic_uint *alive; /* how many tables there are, of this owner; or NULL */
     struct buffer_limits limits;
     struct buffer_row *rows;
     uint64_t *slots;
@@ -63,8 +64,9 @@ struct buffer_table {
     uint32_t order_count; /* 0 until it is sorted */
 };
 
-/* With one holder. NULL: out of memory. rows_max: 1 to 2^20. */
-struct buffer_table *buffer_table_create(const struct buffer_limits *limits);
+/* With one holder. alive (or NULL) outlives it, and counts it as long as it is there. NULL: out of
+ * memory. rows_max: 1 to 2^20. */
+struct buffer_table *buffer_table_create(const struct buffer_limits *limits, atomic_uint *alive);
 void buffer_table_hold(struct buffer_table *table);
 /* Any thread; the last holder's frees it. Accepts NULL. */
 void buffer_table_release(struct buffer_table *table);

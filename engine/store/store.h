@@ -102,7 +102,8 @@ MUST_USE enum status store_rocksdb_open(const struct store_options *options, str
 MUST_USE enum status store_memory_open(struct store **out);
 
 /* Owner, no I/O when !may_block: OK, NOT_FOUND, or WOULD_BLOCK when memory does not know. With
- * may_block: blocking. */
+ * may_block: blocking, and only for what such a get did not know: a store behind a write buffer may
+ * not have yet what was applied last (buffer.h). */
 MUST_USE static inline enum status store_get(struct store *store, struct bytes key, bool may_block,
                                              struct store_value *value_out)
 {

@@ -521,8 +521,6 @@ static void call_options_create(struct store_rocksdb *rocks)
     rocks->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(rocks->write, 1);
     rocksdb_writeoptions_set_no_slowdown(rocks->write, 1);
-    /* Rows come in the order of their keys (buffer.h): each is looked for from the one before. */
-    rocksdb_writeoptions_set_memtable_insert_hint_per_batch(rocks->write, 1);
     rocks->flush_no_wait = rocksdb_flushoptions_create();
     rocksdb_flushoptions_set_wait(rocks->flush_no_wait, 0);
 }

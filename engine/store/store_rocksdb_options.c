@@ -43,9 +43,12 @@
  * of the journal. max_bgerror_resume_count: after an I/O error RocksDB would resume by itself, and
  * flush what it likes; see failure_mark. avoid_unnecessary_blocking_io: no file is removed, no
  * memtable freed on a shard's thread that happens to hold the last reference.
+ * memtable_insert_with_hint_prefix_extractor: rows come in the order of their keys (buffer.h), so a
+ * row is looked for from the last one of its kind, which is a key's first byte.
  */
 #define OPTIONS_BY_NAME                                                                            \
     "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0;"                                 \
+    "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.1;"                            \
     "avoid_unnecessary_blocking_io=true;compaction_readahead_size=" COMPACTION_READ_STEP_TEXT
 
 /* ---- the block cache of the process ---- */

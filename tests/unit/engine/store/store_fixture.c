@@ -40,11 +40,23 @@ void folder_remove(const char *path)
     cr_assert_eq(nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-static void rocksdb_reopen(struct fixture *fixture)
+static bool is_on_disk(const struct fixture *fixture)
+{
+    return fixture->implementation == IN_ROCKSDB || fixture->implementation == IN_BUFFER_ROCKSDB;
+}
+
+static bool is_buffered(const struct fixture *fixture)
+{
+    return fixture->implementation == IN_BUFFER || fixture->implementation == IN_BUFFER_ROCKSDB;
+}
+
+static struct store *rocksdb_open(struct fixture *fixture)
 {
     char text[TEXT_BYTES];
-    enum status status = store_rocksdb_open(&fixture->options, &fixture->store, text, sizeof(text));
+    struct store *store;
+    enum status status = store_rocksdb_open(&fixture->options, &store, text, sizeof(text));
     cr_assert_eq(status, STATUS_OK, "%s", text);
+    return store;
 }
 
 /* So small that tables fill, and drain, in every longer test. */
@@ -59,15 +71,19 @@ static void buffer_open(struct fixture *fixture)
 void fixture_open(struct fixture *fixture, enum implementation implementation)
 {
     *fixture = (struct fixture){.implementation = implementation};
-    if (implementation == IN_MEMORY) {
-        cr_assert_eq(store_memory_open(&fixture->store), STATUS_OK);
-    } else if (implementation == IN_BUFFER) {
-        cr_assert_eq(store_memory_open(&fixture->behind), STATUS_OK);
-        buffer_open(fixture);
-    } else {
+    struct store *store;
+    if (is_on_disk(fixture)) {
         folder_create(fixture->path, sizeof(fixture->path));
         fixture->options.path = fixture->path;
-        rocksdb_reopen(fixture);
+        store = rocksdb_open(fixture);
+    } else {
+        cr_assert_eq(store_memory_open(&store), STATUS_OK);
+    }
+    if (is_buffered(fixture)) {
+        fixture->behind = store;
+        buffer_open(fixture);
+    } else {
+        fixture->store = store;
     }
     fixture->batch = store_batch_create(fixture->store);
     cr_assert_not_null(fixture->batch);
@@ -75,19 +91,18 @@ void fixture_open(struct fixture *fixture, enum implementation implementation)
 
 void fixture_crash(struct fixture *fixture)
 {
-    if (fixture->implementation == IN_MEMORY) {
-        store_memory_crash(fixture->store);
-        return;
+    struct store **store = is_buffered(fixture) ? &fixture->behind : &fixture->store;
+    store_buffer_destroy(&fixture->buffer);
+    if (is_on_disk(fixture)) {
+        store_destroy(store);
+        cr_assert_null(*store);
+        *store = rocksdb_open(fixture);
+    } else {
+        store_memory_crash(*store);
     }
-    if (fixture->implementation == IN_BUFFER) {
-        store_buffer_destroy(&fixture->buffer);
-        store_memory_crash(fixture->behind);
+    if (is_buffered(fixture)) {
         buffer_open(fixture);
-        return;
     }
-    store_destroy(&fixture->store);
-    cr_assert_null(fixture->store);
-    rocksdb_reopen(fixture);
 }
 
 void fixture_close(struct fixture *fixture)
@@ -95,7 +110,7 @@ void fixture_close(struct fixture *fixture)
     fixture->store->vtable->batch_destroy(fixture->batch);
     store_destroy(&fixture->store);
     store_destroy(&fixture->behind);
-    if (fixture->implementation == IN_ROCKSDB) {
+    if (is_on_disk(fixture)) {
         folder_remove(fixture->path);
     }
 }

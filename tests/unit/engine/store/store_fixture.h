@@ -11,6 +11,7 @@ enum implementation {
     IN_MEMORY,
     IN_ROCKSDB,
     IN_BUFFER, /* of a few rows, before a store in memory */
+    IN_BUFFER_ROCKSDB,
 };
 
 struct fixture {
@@ -53,6 +54,13 @@ const char *all_of(struct store *store, struct store_iterator *iterator, char *t
     {                                                                                              \
         struct fixture fixture;                                                                    \
         fixture_open(&fixture, IN_BUFFER);                                                         \
+        name(&fixture);                                                                            \
+        fixture_close(&fixture);                                                                   \
+    }                                                                                              \
+    Test(store_buffer_rocksdb, name)                                                               \
+    {                                                                                              \
+        struct fixture fixture;                                                                    \
+        fixture_open(&fixture, IN_BUFFER_ROCKSDB);                                                 \
         name(&fixture);                                                                            \
         fixture_close(&fixture);                                                                   \
     }                                                                                              \

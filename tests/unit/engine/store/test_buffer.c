@@ -200,7 +200,7 @@ Test(buffer, hastened_it_drains_by_steps_alone)
     while (store_buffer_step(fixture.buffer)) {
     }
     cr_assert_eq(store_buffer_rows(fixture.buffer), 7, "it waits for more");
-    store_buffer_hasten(fixture.buffer);
+    (void)store_buffer_hasten(fixture.buffer);
     int steps = 0;
     while (store_buffer_step(fixture.buffer)) {
         cr_assert_leq(++steps, 8);
@@ -230,6 +230,82 @@ Test(buffer, steps_keep_pace_with_applies)
     cr_assert_leq(store_buffer_rows(buffer), 2 * 1024);
     store->vtable->batch_destroy(batch);
     store_buffer_destroy(&buffer);
+}
+
+/* So many rows more, none of which was there before. */
+static enum status apply_rows(struct store *store, struct store_batch *batch, unsigned *next,
+                              unsigned count)
+{
+    store->vtable->batch_clear(batch);
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%08u", (*next)++ * 7919u % 100000000u);
+        store->vtable->batch_put(batch, bytes_of_text(key), BYTES_LITERAL("v"));
+    }
+    return store_apply(store, batch);
+}
+
+Test(buffer, whatever_a_turn_brings_steps_drain_as_much_and_end_a_hurry)
+{
+    const struct buffer_limits limits = {
+        .rows_max = 4096, .keys_bytes_max = 1 << 18, .values_bytes_max = 1 << 18};
+    static const unsigned rows_a_turn[] = {1, 200, 257, 600, 2177};
+    for (unsigned i = 0; i < sizeof(rows_a_turn) / sizeof(rows_a_turn[0]); i++) {
+        struct store_buffer *buffer;
+        cr_assert_eq(store_buffer_create(fixture.behind, &limits, &buffer), STATUS_OK);
+        struct store *store = store_buffer_store(buffer);
+        struct store_batch *batch = store_batch_create(store);
+        unsigned next = 0;
+        for (unsigned turn = 0; turn < 100; turn++) {
+            cr_assert_eq(apply_rows(store, batch, &next, rows_a_turn[i]), STATUS_OK);
+            uint32_t before = store_buffer_rows(buffer);
+            (void)store_buffer_step(buffer);
+            uint32_t most = rows_a_turn[i] * 2 > 16 ? rows_a_turn[i] * 2 : 16;
+            cr_assert_leq(before - store_buffer_rows(buffer), most, "no turn is longer than that");
+        }
+        if (store_buffer_hasten(buffer)) {
+            unsigned turns = 0;
+            do {
+                cr_assert_leq(++turns, 4096 * 2 / 200 + 2, "it ends under load, too");
+                cr_assert_eq(apply_rows(store, batch, &next, rows_a_turn[i]), STATUS_OK);
+            } while (store_buffer_step(buffer));
+            cr_assert_eq(store_buffer_rows(buffer), 0);
+        }
+        store->vtable->batch_destroy(batch);
+        store_buffer_destroy(&buffer);
+    }
+}
+
+Test(buffer, iterators_hold_so_many_tables_and_no_more)
+{
+    struct store_iterator *iterators[16];
+    unsigned next = 0;
+    unsigned count = 0;
+    const struct store_vtable *store = fixture.store->vtable;
+    const struct store_memory_faults refuse = {
+        .seed = 1, .stall = STORE_MEMORY_ALWAYS, .stall_applies = 1};
+    enum status status = STATUS_OK;
+    for (; count < 16 && status == STATUS_OK; count++) {
+        cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 8), STATUS_OK);
+        store_memory_faults_set(fixture.behind, &refuse); /* so that rows are laid over */
+        cr_assert_eq(store_iterator_create(fixture.store, &iterators[count]), STATUS_OK);
+        faults(0, 0);
+        status = store_buffer_settle(fixture.buffer);
+    }
+    cr_assert_eq(status, STATUS_BUSY);
+    cr_assert_leq(count, 6);
+    char text[1024];
+    for (unsigned i = 0; i < count; i++) {
+        const char *all = all_of(fixture.store, iterators[i], text, sizeof(text));
+        unsigned rows = 0;
+        for (const char *at = all; *at != '\0'; at++) {
+            rows += *at == '=';
+        }
+        cr_assert_eq(rows, 8 * (i + 1));
+        store->iterator_destroy(iterators[i]);
+    }
+    cr_assert_eq(store_buffer_settle(fixture.buffer), STATUS_OK);
+    cr_assert_eq(store_memory_row_count(fixture.behind), 8 * count);
 }
 
 /* ---- against a naive model ---- */
@@ -328,7 +404,7 @@ Test(buffer, reads_see_all_that_was_applied_and_flushes_take_it_whatever_happens
         } else if (number < 92) {
             model_iterate(now, &seed);
         } else if (number < 93) {
-            store_buffer_hasten(fixture.buffer);
+            (void)store_buffer_hasten(fixture.buffer);
         } else if (number < 96 && !is_held) {
             is_held = store_buffer_hold(fixture.buffer) == STATUS_OK;
             memcpy(held, now, sizeof(held));

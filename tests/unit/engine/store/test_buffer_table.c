@@ -43,7 +43,7 @@ static const char *order_of(struct buffer_table *table, char *text_out, size_t s
 
 Test(buffer_table, finds_the_row_that_came_last)
 {
-    struct buffer_table *table = buffer_table_create(&limits);
+    struct buffer_table *table = buffer_table_create(&limits, NULL);
     cr_assert_not_null(table);
     cr_assert_null(buffer_table_find(table, BYTES_LITERAL("a")));
     table_put(table, "a", "1");
@@ -64,7 +64,7 @@ Test(buffer_table, finds_the_row_that_came_last)
 Test(buffer_table, has_room_for_what_its_limits_say_and_no_more)
 {
     const struct buffer_limits small = {.rows_max = 3, .keys_bytes_max = 4, .values_bytes_max = 5};
-    struct buffer_table *table = buffer_table_create(&small);
+    struct buffer_table *table = buffer_table_create(&small, NULL);
     cr_assert_not_null(table);
     cr_assert(buffer_table_fits(table, 3, 4, 5));
     cr_assert_not(buffer_table_fits(table, 4, 4, 5));
@@ -85,7 +85,7 @@ Test(buffer_table, has_room_for_what_its_limits_say_and_no_more)
 Test(buffer_table, sorts_by_bytes_whatever_keys_have_in_common)
 {
     char text[512];
-    struct buffer_table *table = buffer_table_create(&limits);
+    struct buffer_table *table = buffer_table_create(&limits, NULL);
     cr_assert_not_null(table);
     cr_assert_str_eq(order_of(table, text, sizeof(text)), "");
     /* Of one kind: one the beginning of the other, alike in more than eight bytes, and a high
@@ -106,7 +106,7 @@ Test(buffer_table, sorts_by_bytes_whatever_keys_have_in_common)
 
 Test(buffer_table, keys_may_hold_zero_bytes)
 {
-    struct buffer_table *table = buffer_table_create(&limits);
+    struct buffer_table *table = buffer_table_create(&limits, NULL);
     cr_assert_not_null(table);
     const uint8_t zeros[3] = {0};
     for (size_t size = 3;; size--) {
@@ -125,7 +125,7 @@ Test(buffer_table, keys_may_hold_zero_bytes)
 
 Test(buffer_table, rows_stay_for_whoever_holds_the_table)
 {
-    struct buffer_table *table = buffer_table_create(&limits);
+    struct buffer_table *table = buffer_table_create(&limits, NULL);
     cr_assert_not_null(table);
     table_put(table, "b", "1");
     table_put(table, "a", "2");
@@ -149,7 +149,7 @@ Test(buffer_table, is_as_a_naive_map)
 {
     uint64_t seed = 20261122;
     cr_log_info("seed %llu", (unsigned long long)seed);
-    struct buffer_table *table = buffer_table_create(&limits);
+    struct buffer_table *table = buffer_table_create(&limits, NULL);
     cr_assert_not_null(table);
     for (unsigned round = 0; round < 300; round++) {
         unsigned model[MODEL_KEYS] = {0};
