@@ -169,7 +169,7 @@ static void generations_move(struct shard *shard, const struct write *write)
             generation_move(shard, generation_of_index(collection, collection->indexes[i],
                                                        writer_bytes(&value)));
         }
-        /* A new writer: an old value over the limit, of before the index, has made that one fail. */
+        /* A new writer: an old value over the limit, of before the index, made that one fail. */
         value = writer_of(value_bytes, sizeof(value_bytes));
         if (collection_index_value(collection, i, write->entry.new_document, &value)) {
             generation_move(shard, generation_of_index(collection, collection->indexes[i],

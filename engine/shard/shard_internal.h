@@ -207,8 +207,8 @@ struct engine_thread {
     uint32_t index;
     struct mailbox mailbox;
 
-    /* Shards are stepped when something came for one of them, or one wants to go on: a turn of reads
-     * that the cache answered costs the same with one shard and with many. */
+    /* Shards are stepped when something came for one of them, or one wants to go on: a turn of
+     * reads that the cache answered costs the same with one shard and with many. */
     bool stirred;
     uint64_t shards_at_ns; /* when one of them wants to run again */
     uint64_t
