@@ -296,3 +296,65 @@ struct refusal head_parse(struct bytes head, struct http_header *headers,
     }
     return check_target(request);
 }
+
+/* ---- a head that repeats the one before ---- */
+
+#define REPEATED_METHOD      "GET "
+#define REPEATED_METHOD_SIZE (sizeof(REPEATED_METHOD) - 1)
+
+/* What llhttp takes in a target, and no rule of ours is about: letters, digits, and -._~/?=&%:@+,; */
+static const uint64_t plain_characters[4] = {
+    /* % & + , - . / 0-9 : ; = ? */
+    0xaffff86000000000ull,
+    /* @ A-Z _ a-z ~ */
+    0x47fffffe87ffffffull, 0, 0};
+
+static bool is_plain(uint8_t c)
+{
+    return (plain_characters[c / 64] >> (c % 64) & 1) != 0;
+}
+
+void head_before_set(struct head_before *before, struct bytes head,
+                     const struct http_request *request, const struct framing *framing)
+{
+    before->rest = BYTES_EMPTY;
+    if (request->method != HTTP_GET || request->target.data[0] != '/' || request->minor != 1 ||
+        !request->keep_alive || request->has_body || framing->expects_continue) {
+        return;
+    }
+    ASSERT(!framing->chunked && framing->content_length == 0);
+    size_t end = REPEATED_METHOD_SIZE + request->target.size;
+    ASSERT(end < head.size);
+    before->rest = bytes_slice(head, end, head.size);
+    before->request = *request;
+}
+
+size_t head_repeats(const struct head_before *before, struct bytes bytes)
+{
+    size_t end = REPEATED_METHOD_SIZE + 1;
+    if (before->rest.size == 0 || bytes.size < end ||
+        memcmp(bytes.data, REPEATED_METHOD "/", end) != 0) {
+        return 0;
+    }
+    while (end < bytes.size && is_plain(bytes.data[end])) {
+        end++;
+    }
+    if (end - REPEATED_METHOD_SIZE > HEAD_TARGET_BYTES_MAX ||
+        bytes.size - end < before->rest.size ||
+        memcmp(bytes.data + end, before->rest.data, before->rest.size) != 0) {
+        return 0;
+    }
+    return end + before->rest.size;
+}
+
+void head_repeat(const struct head_before *before, struct bytes head,
+                 struct http_request *request_out)
+{
+    ASSERT(head.size > REPEATED_METHOD_SIZE + before->rest.size);
+    *request_out = before->request;
+    request_out->method_text = bytes_slice(head, 0, REPEATED_METHOD_SIZE - 1);
+    request_out->target = bytes_slice(head, REPEATED_METHOD_SIZE,
+                                      head.size - REPEATED_METHOD_SIZE - before->rest.size);
+    struct refusal refusal = check_target(request_out);
+    ASSERT(refusal.status == 0); /* it begins with a slash and has no '#' */
+}

@@ -50,6 +50,30 @@ struct framing {
 struct refusal head_parse(struct bytes head, struct http_header *headers,
                           struct http_request *request, struct framing *framing_out);
 
+/*
+ * The request before, in the same bytes. Clients that pipeline repeat their headers, so a GET whose
+ * bytes behind the target are those of the GET before it has its headers too, and neither scan nor
+ * parser need look at them again.
+ *
+ *     GET /products/1 HTTP/1.1\r\nHost: a\r\n\r\nGET /products/2 HTTP/1.1\r\nHost: a\r\n\r\n
+ *                    \_______ rest ___________/                \_______ the same _______/
+ */
+struct head_before {
+    struct bytes rest; /* empty: there is none that could be repeated */
+    struct http_request request;
+};
+
+/* What head_parse made of that head. */
+void head_before_set(struct head_before *before, struct bytes head,
+                     const struct http_request *request, const struct framing *framing);
+/* The size of the head at the beginning of bytes, if it repeats the one before; else, and where its
+ * target has anything unusual in it, 0. */
+size_t head_repeats(const struct head_before *before, struct bytes bytes);
+/* head: what head_repeats found. The request has no body, and its headers' bytes are those of the
+ * request before. */
+void head_repeat(const struct head_before *before, struct bytes head,
+                 struct http_request *request_out);
+
 /* ---- between head.c and check.c ---- */
 
 /* Goes through the headers: fills known and repeated, decides the framing. */

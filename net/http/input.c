@@ -204,8 +204,48 @@ static enum read_result blank_line_read(struct http_connection *connection)
     return READ_REQUEST;
 }
 
+/* NULL: the head does not repeat the one before, or is to be looked at as any other. */
+static struct exchange *repeated_read(struct http_connection *connection, struct bytes bytes,
+                                      struct partial *partial, const struct head_before *before)
+{
+    size_t head_size = head_repeats(before, bytes);
+    if (head_size == 0 || head_size > connection->server->options.head_bytes_max) {
+        return NULL;
+    }
+    struct exchange *exchange = exchange_acquire(connection->server);
+    if (exchange != NULL) {
+        partial->head_size = head_size;
+        head_repeat(before, bytes_slice(bytes, 0, head_size), &exchange->public.request);
+    }
+    return exchange;
+}
+
+/* The first request in bytes; NULL: *result_out says why. */
+static struct exchange *head_take(struct http_connection *connection, struct bytes bytes,
+                                  struct partial *partial, struct head_before *before,
+                                  enum read_result *result_out)
+{
+    struct exchange *exchange = repeated_read(connection, bytes, partial, before);
+    if (exchange != NULL) {
+        return exchange;
+    }
+    *result_out = head_find(connection, bytes, partial);
+    if (*result_out != READ_REQUEST) {
+        return NULL;
+    }
+    struct bytes head = bytes_slice(bytes, 0, partial->head_size);
+    exchange = head_read(connection, head, partial);
+    if (exchange == NULL) {
+        *result_out = READ_END;
+        return NULL;
+    }
+    head_before_set(before, head, &exchange->public.request, &partial->framing);
+    return exchange;
+}
+
 static enum read_result request_read(struct http_connection *connection, uint8_t *data, size_t size,
-                                     struct partial *partial, size_t *end_out)
+                                     struct partial *partial, struct head_before *before,
+                                     size_t *end_out)
 {
     struct exchange *exchange = NULL;
     *end_out = size;
@@ -217,13 +257,10 @@ static enum read_result request_read(struct http_connection *connection, uint8_t
         if (partial->started_ns == 0) {
             partial->started_ns = connection->server->now_ns;
         }
-        enum read_result result = head_find(connection, bytes_of(data, size), partial);
-        if (result != READ_REQUEST) {
-            return result;
-        }
-        exchange = head_read(connection, bytes_of(data, partial->head_size), partial);
+        enum read_result result;
+        exchange = head_take(connection, bytes_of(data, size), partial, before, &result);
         if (exchange == NULL) {
-            return READ_END;
+            return result;
         }
         connection->continue_due = partial->framing.expects_continue;
     }
@@ -256,6 +293,8 @@ static size_t requests_read(struct http_connection *connection, uint8_t *data, s
                             struct partial *partial, size_t *end_out)
 {
     size_t done = 0;
+    struct head_before before;
+    before.rest = BYTES_EMPTY;
     connection->awaits_turn = false;
     while (done < size && connection->phase == PHASE_OPEN && !input_blocked(connection)) {
         size_t end;
@@ -263,7 +302,8 @@ static size_t requests_read(struct http_connection *connection, uint8_t *data, s
             connection->awaits_turn = true;
             break;
         }
-        enum read_result result = request_read(connection, data + done, size - done, partial, &end);
+        enum read_result result =
+            request_read(connection, data + done, size - done, partial, &before, &end);
         ASSERT(end <= size - done);
         if (result == READ_MORE) {
             *end_out = done + end;

@@ -327,3 +327,90 @@ Test(head, the_scan_finds_the_same_end_however_the_bytes_are_split)
         }
     }
 }
+
+/* ---- a head that repeats the one before ---- */
+
+#define REST " HTTP/1.1\r\nHost: x\r\nIf-None-Match: \"a\"\r\n\r\n"
+
+static struct head_before before_of(const char *text, struct parsed *parsed)
+{
+    struct head_before before;
+    cr_assert_eq(parse(bytes_of_text(text), parsed), 0, "%s", text);
+    head_before_set(&before, bytes_of_text(text), &parsed->request, &parsed->framing);
+    return before;
+}
+
+Test(head, a_repeated_head_gives_what_the_parser_would)
+{
+    static struct parsed first;
+    struct head_before before = before_of("GET /pets/1" REST, &first);
+    static const char *const targets[] = {"/",          "/pets/22", "/pets?limit=3&after=a%2Fb",
+                                          "/a//b/~._-", "/x?",      "/?a:b@c+d,e;f=g"};
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+        static struct parsed p;
+        char text[256];
+        snprintf(text, sizeof(text), "GET %s" REST "GET /more", targets[i]);
+        size_t size = head_repeats(&before, bytes_of_text(text));
+        cr_assert_eq(size, strlen(text) - strlen("GET /more"), "%s", targets[i]);
+        cr_assert_eq(parse(bytes_of_text(text), &p), 0);
+        struct http_request request;
+        head_repeat(&before, bytes_of(text, size), &request);
+        cr_assert_eq(request.method, p.request.method);
+        cr_assert(bytes_equal(request.method_text, p.request.method_text));
+        cr_assert(bytes_equal(request.target, p.request.target));
+        cr_assert(bytes_equal(request.path, p.request.path));
+        cr_assert(bytes_equal(request.query, p.request.query));
+        cr_assert_eq(request.header_count, p.request.header_count);
+        cr_assert_eq(request.keep_alive, p.request.keep_alive);
+        cr_assert_eq(request.minor, p.request.minor);
+        for (int known = 0; known < HTTP_KNOWN_COUNT; known++) {
+            cr_assert(bytes_equal(request.known[known], p.request.known[known]));
+        }
+    }
+}
+
+Test(head, what_differs_in_anything_is_no_repeated_head)
+{
+    static struct parsed first;
+    struct head_before before = before_of("GET /pets/1" REST, &first);
+    static const char *const others[] = {
+        "HEAD /pets/1" REST,
+        "get /pets/1" REST,
+        "GET  /pets/1" REST,
+        "GET http://x/pets/1" REST,
+        "GET /pets/1 HTTP/1.1\r\nHost: x\r\nIf-None-Match: \"b\"\r\n\r\n",
+        "GET /pets/1 HTTP/1.1\r\nHost: x\r\nIf-None-Match: \"a\"\r\nA: b\r\n\r\n",
+        "GET /pets/1 HTTP/1.0\r\nHost: x\r\nIf-None-Match: \"a\"\r\n\r\n",
+        "GET /pets/#1" REST,
+        "GET /pets/\x80" REST,
+        "GET /pets/\t1" REST,
+        "GET /pets/1\"" REST,
+        "\r\nGET /pets/1" REST,
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        cr_assert_eq(head_repeats(&before, bytes_of_text(others[i])), 0, "%s", others[i]);
+    }
+    struct bytes whole = BYTES_LITERAL("GET /pets/2" REST);
+    for (size_t size = 0; size < whole.size; size++) {
+        cr_assert_eq(head_repeats(&before, bytes_slice(whole, 0, size)), 0);
+    }
+    cr_assert_eq(head_repeats(&before, whole), whole.size);
+}
+
+Test(head, only_a_get_without_a_body_that_keeps_the_connection_is_repeated)
+{
+    static const char *const heads[] = {
+        "PUT /pets/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        "GET /pets/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n",
+        "GET /pets/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET /pets/1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
+        "GET /pets/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /pets/1 HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n",
+        "GET http://x/pets/1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        static struct parsed p;
+        struct head_before before = before_of(heads[i], &p);
+        cr_assert_eq(before.rest.size, 0, "%s", heads[i]);
+    }
+}
