@@ -302,7 +302,7 @@ struct refusal head_parse(struct bytes head, struct http_header *headers,
 #define REPEATED_METHOD      "GET "
 #define REPEATED_METHOD_SIZE (sizeof(REPEATED_METHOD) - 1)
 
-/* What llhttp takes in a target, and no rule of ours is about: letters, digits, and -._~/?=&%:@+,; */
+/* What llhttp takes in a target and no rule of ours is about: letters, digits, -._~/?=&%:@+,; */
 static const uint64_t plain_characters[4] = {
     /* % & + , - . / 0-9 : ; = ? */
     0xaffff86000000000ull,
