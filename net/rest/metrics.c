@@ -11,7 +11,7 @@
 #include "engine/shard/engine.h"
 #include "protocol/base/assert.h"
 
-#define NS_PER_S         1000000000.0
+#define NS_PER_S 1000000000.0
 
 /* ---- what is counted ---- */
 
