@@ -61,7 +61,7 @@ class Proxy:
         self.target = target
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
-        self.passed = {TO_SERVER: 0, TO_CLIENT: 0}  # bytes, all connections together
+        self._passed = {TO_SERVER: 0, TO_CLIENT: 0}
         self.accepted = 0
         self._delays = dict.fromkeys(DIRECTIONS, 0.0)
         self._held = set()
@@ -113,6 +113,13 @@ class Proxy:
             self._refusing = False
 
         self._command(run)
+
+    @property
+    def passed(self):
+        """Bytes of all connections together. A command, so that what a peer has read already is counted."""
+        counts = {}
+        self._command(lambda: counts.update(self._passed))
+        return counts
 
     @property
     def open(self):
@@ -222,7 +229,7 @@ class Proxy:
         while way.pieces and way.direction not in self._held and way.pieces[0][0] <= time.monotonic():
             left = self._cuts.get(way.direction)
             sent = way.flush(PIECE_BYTES if left is None else left) if left != 0 else 0
-            self.passed[way.direction] += sent
+            self._passed[way.direction] += sent
             if left is not None:
                 self._cuts[way.direction] = left - sent
                 if left == sent:

@@ -57,10 +57,9 @@ class Cuts:
 
     def bytes_of(self, direction, attempt):
         """How many bytes pass in this direction while it runs."""
-        self.world.proxy.clear()  # it has counted all that it had passed on when it answers
+        self.world.proxy.clear()
         before = self.world.proxy.passed[direction]
         attempt()
-        self.world.proxy.clear()
         return self.world.proxy.passed[direction] - before
 
     def cut_everywhere(self, direction, size, attempt):
