@@ -260,21 +260,25 @@ static void watch_step(struct shard *shard)
     executor_submit(shard->engine->options.executor, &shard->watch_job);
 }
 
-/* Most of the buffer goes on its way in steps, the rest at once. */
+/* Most of the buffer goes on its way in steps, the rest at once. Where it cannot, the place goes to
+ * another shard, and the thread sleeps: nothing tells it when a store accepts again, or an iterator
+ * is gone. */
 static bool draining_step(struct shard *shard)
 {
     ASSERT(shard->flush_stage == FLUSH_DRAINING);
     bool is_little = store_buffer_rows(shard->buffer) <= FLUSH_BUFFER_ROWS;
-    if (!is_little && store_buffer_hasten(shard->buffer)) {
-        return true;
+    enum status status =
+        is_little ? store_buffer_hold(shard->buffer) : store_buffer_hasten(shard->buffer);
+    if (status == STATUS_OK) {
+        if (is_little) {
+            flush_start(shard);
+        }
+        return !is_little;
     }
-    if (is_little && store_buffer_hold(shard->buffer) == STATUS_OK) {
-        flush_start(shard);
-        return false;
-    }
-    /* The store refuses, or failed: then the next apply says so. */
     flush_end(shard);
-    shard->flush_retry_at_ns = shard->thread->now_ns + FLUSH_RETRY_NS;
+    /* A store that failed says so to the next apply. */
+    uint64_t retry_ns = status == STATUS_BUSY ? APPLY_RETRY_NS : FLUSH_RETRY_NS;
+    shard->flush_retry_at_ns = shard->thread->now_ns + retry_ns;
     return false;
 }
 
@@ -295,8 +299,10 @@ uint64_t flush_deadline(const struct shard *shard)
         deadline = shard->watch_at_ns;
     }
     if (shard->flush_stage == FLUSH_IDLE && shard->unflushed_bytes > 0) {
-        uint64_t retry = shard->thread->now_ns + FLUSH_RETRY_NS;
-        deadline = retry < deadline ? retry : deadline;
+        uint64_t now_ns = shard->thread->now_ns;
+        uint64_t look_at_ns =
+            shard->flush_retry_at_ns > now_ns ? shard->flush_retry_at_ns : now_ns + FLUSH_RETRY_NS;
+        deadline = look_at_ns < deadline ? look_at_ns : deadline;
     }
     return deadline;
 }

@@ -37,7 +37,7 @@ struct store_buffer {
     uint32_t rows_since_step;
     bool is_held;
     bool is_hastened;
-    bool is_refused;                /* the last slice was */
+    bool is_refused; /* what was to drain last: by the store, or for want of a table */
     struct buffer_overlay *overlay; /* of the rows as they are now, once an iterator wanted it */
     atomic_uint tables;             /* with those that iterators show */
     enum status failure;            /* of the store behind, for good */
@@ -200,6 +200,7 @@ static enum status drains_clear(struct store_buffer *buffer)
             other = buffer_table_create(&buffer->drains->limits, &buffer->tables);
         }
         if (other == NULL) {
+            buffer->is_refused = true;
             return STATUS_BUSY; /* until an iterator is gone */
         }
         buffer_table_release(buffer->drains);
@@ -207,6 +208,7 @@ static enum status drains_clear(struct store_buffer *buffer)
     } else {
         buffer_table_clear(buffer->drains);
     }
+    buffer->is_refused = false;
     buffer->drained = 0;
     held_bytes_count(buffer);
     return STATUS_OK;
@@ -401,14 +403,20 @@ uint32_t store_buffer_rows(const struct store_buffer *buffer)
     return buffer->fills->live_count + (buffer->drains->order_count - buffer->drained);
 }
 
-bool store_buffer_hasten(struct store_buffer *buffer)
+/* Also where it is refused: the next step tries again, and then it is known. */
+static void drain_soon(struct store_buffer *buffer)
 {
-    if (buffer->is_held || buffer->is_refused || buffer->failure != STATUS_OK) {
-        return false;
-    }
     buffer->is_hastened = store_buffer_rows(buffer) > 0;
     buffer->target_rows = target_min(buffer);
-    return buffer->is_hastened;
+}
+
+enum status store_buffer_hasten(struct store_buffer *buffer)
+{
+    if (buffer->failure != STATUS_OK) {
+        return buffer->failure;
+    }
+    drain_soon(buffer);
+    return buffer->is_held || buffer->is_refused ? STATUS_BUSY : STATUS_OK;
 }
 
 enum status store_buffer_hold(struct store_buffer *buffer)
@@ -478,7 +486,7 @@ static enum status iterator_create(struct store_buffer *buffer,
 {
     *out = NULL;
     if (store_buffer_rows(buffer) > SETTLE_ROWS_MAX || store_buffer_settle(buffer) != STATUS_OK) {
-        (void)store_buffer_hasten(buffer);
+        drain_soon(buffer);
         if (buffer->overlay == NULL) {
             buffer->overlay = buffer_overlay_create(buffer->fills, buffer->drains, buffer->drained);
         }

@@ -44,7 +44,7 @@ void store_buffer_destroy(struct store_buffer **buffer);
 struct store *store_buffer_store(struct store_buffer *buffer);
 
 /* Once a turn: lets the next rows into the store, twice as many as came since at least. True: it
- * wants to go on now, though nothing comes (after store_buffer_hasten). */
+ * wants to go on now, though nothing comes (after store_buffer_hasten, and until it is refused). */
 bool store_buffer_step(struct store_buffer *buffer);
 
 /* Rows that are not in the store yet. */
@@ -53,9 +53,10 @@ uint32_t store_buffer_rows(const struct store_buffer *buffer);
 /* All that was applied goes into the store now. BUSY: the store refuses; try again. */
 MUST_USE enum status store_buffer_settle(struct store_buffer *buffer);
 
-/* Until it is empty once, steps drain it whether something comes or not, and more at a time. False:
- * that is of no use now: there is nothing in it, it is held, or the store refuses. */
-bool store_buffer_hasten(struct store_buffer *buffer);
+/* Until it is empty once, steps drain it whether something comes or not, and more at a time. BUSY:
+ * it is held, the store refused last, or iterators show all the tables there may be; steps try
+ * again, so who waits for it lets some time pass. */
+MUST_USE enum status store_buffer_hasten(struct store_buffer *buffer);
 
 /* Settles, and keeps what comes later out of the store until the release. Not OK: nothing is
  * held. */

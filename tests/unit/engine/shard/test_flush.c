@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "engine/shard/shard_internal.h"
+#include "engine/shard/slice.h"
+#include "engine/store/store_memory.h"
 #include "tests/support/world.h"
 
 #define IN_FLIGHT 200
@@ -75,6 +77,90 @@ Test(flush, keeps_up_with_writes_however_many_rows_each_has)
         flushes_keep_up(JOURNAL_NONE, fields);
     }
 }
+
+/* ---- while the buffer cannot drain ---- */
+
+#define SLICES_MAX 8
+
+static uint32_t slices_done;
+
+static void slice_done(struct slice_request *slice)
+{
+    slice_release(slice);
+    slices_done++;
+}
+
+/* One that shows what is in the buffer; its job waits for a store thread. */
+static void slice_hold(struct slice_request *slice)
+{
+    const struct store_memory_faults refuse = {
+        .seed = 1, .stall = STORE_MEMORY_ALWAYS, .stall_applies = 1};
+    *slice = (struct slice_request){.bytes_max = 1u << 20, .records_max = 1, .done = slice_done};
+    store_memory_faults_set(world.stores[0], &refuse);
+    slice_submit(engine_thread_at(world.engine, 0), slice);
+    store_memory_faults_set(world.stores[0], &(struct store_memory_faults){0});
+}
+
+static void write_some(unsigned count, unsigned *number)
+{
+    static struct world_request request;
+    for (unsigned i = 0; i < count; i++) {
+        write_next(&request, (*number)++);
+        for (unsigned turn = 0; turn < 10 && !request.done; turn++) {
+            world_step(&world);
+        }
+        cr_assert(request.done);
+        request_release(&request.request);
+    }
+}
+
+/* One turn at that time; when the thread wants the next. */
+static uint64_t turn_at(uint64_t now_ns)
+{
+    world.now_ns = now_ns;
+    return engine_thread_step(engine_thread_at(world.engine, 0), now_ns, world.wall_ms);
+}
+
+Test(flush, its_thread_sleeps_while_iterators_show_all_tables_and_goes_on_when_they_are_gone)
+{
+    static struct slice_request slices[SLICES_MAX];
+    world_create(&world, &(struct world_options){.shard_count = 1,
+                                                 .durability = JOURNAL_SYNC,
+                                                 .buffer_rows_max = 4096});
+    const struct shard *shard = world.engine->shards[0];
+    const uint64_t flushes = atomic_load(&shard->flushes);
+    unsigned number = 0;
+    world.hold_jobs = true;
+    for (unsigned i = 0; i < SLICES_MAX; i++) {
+        write_some(100, &number);
+        slice_hold(&slices[i]);
+    }
+    write_some(1000, &number);
+    cr_assert_gt(store_buffer_rows(shard->buffer), 1000, "no table is left that could drain");
+    world.engine->options.memtable_bytes_max = 1;
+    uint64_t next_ns = turn_at(world.now_ns + 1000000000);
+    for (unsigned turn = 0; turn < 100; turn++) {
+        cr_assert_gt(next_ns, world.now_ns, "a turn that can do nothing asks for no other at once");
+        cr_assert_leq(next_ns, world.now_ns + APPLY_RETRY_NS);
+        next_ns = turn_at(next_ns);
+    }
+    cr_assert_eq(slices_done, 0);
+    cr_assert_eq(atomic_load(&shard->flushes), flushes);
+    while (world.job_count > 0) {
+        world_job_run(&world, 0);
+    }
+    for (unsigned turn = 0; turn < 100 && shard->flush_stage != FLUSH_CLOSING; turn++) {
+        next_ns = turn_at(next_ns > world.now_ns ? next_ns : world.now_ns);
+    }
+    cr_assert_eq(slices_done, SLICES_MAX);
+    cr_assert_eq(shard->flush_stage, FLUSH_CLOSING, "woken by the clock alone");
+    world.hold_jobs = false;
+    world_settle(&world);
+    cr_assert_gt(atomic_load(&shard->flushes), flushes);
+    world_destroy(&world);
+}
+
+/* ---- indexes ---- */
 
 static bool page_is(struct world_request *request, const char *json)
 {
