@@ -240,18 +240,11 @@ int main(int argc, char **argv)
         return status == STATUS_NOT_FOUND ? 0 : 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    struct report *report = (struct report *)calloc(1, sizeof(*report));
+    struct report *report = (struct report *)malloc(sizeof(*report));
     if (report == NULL) {
         return 1;
     }
-    report->options = &options;
-    report->argc = argc;
-    report->argv = argv;
-    histogram_reset(&report->latency_ns);
-    histogram_reset(&report->counters.late_ns);
-    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
-        histogram_reset(&report->counters.latency_ns[kind]);
-    }
+    report_init(report, &options, argc, argv);
     status = run_any(&options, report);
     if (status != STATUS_OK) {
         fprintf(stderr, "bench_load: %s\n", status_text(status));

@@ -20,14 +20,29 @@ static const struct percentile percentiles[] = {
 };
 #define PERCENTILE_COUNT (sizeof(percentiles) / sizeof(percentiles[0]))
 
+void report_init(struct report *report, const struct load_options *options, int argc, char **argv)
+{
+    memset(report, 0, sizeof(*report));
+    report->options = options;
+    report->argc = argc;
+    report->argv = argv;
+    histogram_reset(&report->latency_ns);
+    histogram_reset(&report->counters.late_ns);
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
+        histogram_reset(&report->counters.latency_ns[kind]);
+    }
+}
+
 void report_add(struct report *report, const struct counters *counters)
 {
     struct counters *to = &report->counters;
     ASSERT(to != counters);
     for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
         to->done[kind] += counters->done[kind];
-        histogram_add(&to->latency_ns[kind], &counters->latency_ns[kind]);
-        histogram_add(&report->latency_ns, &counters->latency_ns[kind]);
+        if (counters->latency_ns[kind].count > 0) {
+            histogram_add(&to->latency_ns[kind], &counters->latency_ns[kind]);
+            histogram_add(&report->latency_ns, &counters->latency_ns[kind]);
+        }
     }
     for (uint32_t status = 0; status < HTTP_STATUS_END; status++) {
         to->statuses[status] += counters->statuses[status];
@@ -202,6 +217,29 @@ static void print_json_server(const struct report *report, FILE *to)
             after->read_bytes - before->read_bytes, after->write_bytes - before->write_bytes);
 }
 
+static uint32_t kinds_in(const struct load_options *options)
+{
+    uint32_t count = 0;
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
+        count += options->mix[kind] > 0;
+    }
+    return count;
+}
+
+static void print_json_latency_by_kind(const struct report *report, FILE *to)
+{
+    fprintf(to, ",\"latency_us_by_kind\":{");
+    const char *comma = "";
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
+        if (report->options->mix[kind] > 0) {
+            fprintf(to, "%s\"%s\":", comma, kind_names[kind]);
+            print_json_latency(to, &report->counters.latency_ns[kind]);
+            comma = ",";
+        }
+    }
+    fputc('}', to);
+}
+
 static void print_json(const struct report *report, FILE *to)
 {
     const struct counters *counters = &report->counters;
@@ -241,16 +279,9 @@ static void print_json(const struct report *report, FILE *to)
         fprintf(to, "},\"latency_us\":");
     }
     print_json_latency(to, &report->latency_ns);
-    fprintf(to, ",\"latency_us_by_method\":{");
-    comma = "";
-    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
-        if (counters->done[kind] > 0) {
-            fprintf(to, "%s\"%s\":", comma, kind_names[kind]);
-            print_json_latency(to, &counters->latency_ns[kind]);
-            comma = ",";
-        }
+    if (kinds_in(report->options) > 1) {
+        print_json_latency_by_kind(report, to);
     }
-    fputc('}', to);
     print_json_server(report, to);
     fprintf(to, "}\n");
 }

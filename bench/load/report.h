@@ -30,7 +30,7 @@
  *                         from when it was sent; open loop, from when it was due. Those answered
  *                         later and those that timed out are among them. {count, min, mean, p50,
  *                         p90, p99, p99.9, p99.99, max}
- *     latency_us_by_method   the same, by kind
+ *     latency_us_by_kind  the same of each kind, where the mix has several: {"get": {...}, ...}
  *     server              of --pid, all its threads, within the measured time: pid, threads,
  *                         cpu_us_per_op and cpu_s (run time), cpu_us_per_op_by_ticks (with threads
  *                         that have ended, in clock ticks), rss_before_bytes, rss_after_bytes
@@ -64,6 +64,9 @@ struct report {
     struct counters counters;    /* of all threads */
     struct histogram latency_ns; /* of all kinds */
 };
+
+/* options: of the run; argc, argv: how it was called. All figures begin at 0. */
+void report_init(struct report *report, const struct load_options *options, int argc, char **argv);
 
 /* The sum of one thread's counters and the report's. */
 void report_add(struct report *report, const struct counters *counters);

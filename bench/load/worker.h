@@ -46,7 +46,8 @@ struct counters {
     uint64_t behind_max;            /* open loop: the most operations that were due and not sent */
     uint64_t unsent;  /* open loop: due in the measured time and not sent when it was over */
     uint64_t poll_ns; /* open loop: spent waiting for the next one to be due, on the CPU */
-    /* From when an operation was to begin: those that were to begin while measuring. */
+    /* From when an operation was to begin: those that were to begin while measuring. Memory of
+     * kinds that are not in the mix is never touched. */
     struct histogram latency_ns[KIND_COUNT];
     /* Open loop: how much later than it could an operation was sent, for want of this program. */
     struct histogram late_ns;

@@ -104,7 +104,9 @@ enum status worker_create(const struct load_options *options, uint32_t index, ui
         (uint32_t)share(options->connection_count, index, options->thread_count);
     worker->connection_from = share_from(options->connection_count, index, options->thread_count);
     for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
-        histogram_reset(&worker->counters.latency_ns[kind]);
+        if (options->mix[kind] > 0) {
+            histogram_reset(&worker->counters.latency_ns[kind]);
+        }
     }
     histogram_reset(&worker->counters.late_ns);
     atomic_init(&worker->phase, PHASE_CONNECT);

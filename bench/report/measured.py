@@ -60,20 +60,11 @@ def latency(percentile: str) -> Callable[[dict[str, Any]], float | None]:
     return unless_zero(("latency_us", percentile), ("notice_us", percentile))
 
 
-WRITES = ("put", "post", "insert", "rmw")
-
-
-KEY_BYTES = 10  # bench_load's --key-digits
-
-
 def written_per_byte(run: dict[str, Any]) -> float | None:
     """Bytes written to disk for each byte of the keys and values that were sent."""
     written = number_at(run, "server", "write_bytes")
-    value_bytes = number_at(run, "config", "value_bytes")
-    counts = [number_at(run, "latency_us_by_method", method, "count") or 0 for method in WRITES]
-    if not written or not value_bytes or sum(counts) == 0:
-        return None
-    return written / (sum(counts) * (KEY_BYTES + value_bytes))
+    sent = number_at(run, "logical_bytes_written")
+    return written / sent if written and sent else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -220,7 +220,7 @@ static void run_print_json(const struct bench_output *output, const struct bench
     }
     fputs("},\"latency_us\":", stdout);
     latency_print(&run->all);
-    fputs(",\"latency_us_by_method\":{", stdout);
+    fputs(",\"latency_us_by_kind\":{", stdout);
     comma = "";
     for (enum bench_kind kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
         if (run->times[kind].count > 0) {

@@ -98,6 +98,34 @@ class TestStall(BenchTest):
         self.assertLess(latency["p99"], 0.5 * STALL_US, load)
 
 
+class TestKinds(BenchTest):
+    """The latency of each kind of a mix, where one of them is slow."""
+
+    def test_a_slow_write_is_in_the_writes_latency_and_not_in_the_reads(self):
+        def slow(server, request):
+            if request.method == "PUT":
+                server.pause(0.02)
+
+        def measure(protocol):
+            server = self.planted(protocol)
+            # One request at a time: none waits behind another.
+            shape = ("--keys", "20", "--connections", "1", "--timeout-ms", "60000")
+            self.load(server.target, "--load", *shape, protocol=protocol)
+            server.plant = slow
+            return self.load(server.target, *shape, "--seconds", "1", "--mix", "get=9,put=1", protocol=protocol)
+
+        for load in self.each(measure):
+            kinds = load["latency_us_by_kind"]
+            self.assertEqual(list(kinds), ["get", "put"])
+            self.assertGreaterEqual(kinds["put"]["min"], 20000, load)
+            self.assertLess(kinds["get"]["p50"], kinds["put"]["min"], load)
+            self.assertEqual(sum(kind["count"] for kind in kinds.values()), load["latency_us"]["count"])
+            self.assertEqual(max(kind["max"] for kind in kinds.values()), load["latency_us"]["max"])
+
+    def test_one_kind_alone_is_not_told_twice(self):
+        self.assertNotIn("latency_us_by_kind", self.load(self.planted().target, "--keys", "100", "--seconds", "0.1").report)
+
+
 class TestFailures(BenchTest):
     """What goes wrong ends with 1, is counted, and is told."""
 

@@ -92,7 +92,7 @@ class TestFigures(ServedTest):
         for loop in ((), ("--rate", "2000")):
             before = self.counts()
             run_ = self.run_of("run", *QUICK, "--mix", "get=3,put=2,rmw=1,insert=1", "--distribution", "latest", *loop)
-            done = {kind: latency["count"] for kind, latency in run_["latency_us_by_method"].items()}
+            done = {kind: latency["count"] for kind, latency in run_["latency_us_by_kind"].items()}
             after = self.counts()
             self.assertEqual(after["GET"] - before.get("GET", 0), done["get"] + done["rmw"])
             written = 50 + done["put"] + done["rmw"] + done["insert"]
@@ -291,7 +291,7 @@ class TestPlanted(BenchTest):
         server = self.planted(note)
         words = ("--records", "50", "--seconds", "1", "--mix", "get=9,insert=1", "--distribution", "latest")
         run_ = self.bench(server.target, "run", *words).json["runs"][0]
-        inserted = run_["latency_us_by_method"]["insert"]["count"]
+        inserted = run_["latency_us_by_kind"]["insert"]["count"]
         self.assertGreater(max(read), 50)
         self.assertLess(max(read), 50 + inserted)
 
