@@ -2,9 +2,9 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/store/buffer_iterator.h"
+#include "engine/store/row_batch.h"
 #include "protocol/base/assert.h"
 
 /* Rows that go over at once: enough that the search for the first is shared by many, and few
@@ -24,7 +24,8 @@
 /* Two, and those that were replaced because an iterator shows them still. */
 #define TABLES_MAX 6
 
-#define BATCH_BYTES_MIN 4096
+/* Rows of a batch whose slots come from memory at the same time. */
+#define PREFETCH_ROWS 32
 
 struct store_buffer {
     struct store store;
@@ -44,119 +45,10 @@ struct store_buffer {
     _Atomic uint64_t held_bytes;    /* of keys and values, for statistics */
 };
 
-/* One row after the other: hash and sizes, key, value. */
-struct store_batch {
-    uint8_t *data;
-    size_t size;
-    size_t capacity;
-    size_t keys_bytes;
-    size_t values_bytes;
-    uint32_t count;
-    bool failed; /* out of memory */
-};
-
-struct batch_row {
-    uint64_t hash;
-    uint32_t key_size;
-    uint32_t value_size;
-    bool is_put;
-};
-
 static struct store_buffer *buffer_of(struct store *store)
 {
     ASSERT(store != NULL);
     return (struct store_buffer *)store; /* its first member */
-}
-
-/* ---- batches ---- */
-
-static struct store_batch *buffer_batch_create(struct store *store)
-{
-    ASSERT(store != NULL);
-    return calloc(1, sizeof(struct store_batch));
-}
-
-static bool batch_reserve(struct store_batch *batch, size_t size)
-{
-    if (size <= batch->capacity - batch->size) {
-        return true;
-    }
-    size_t capacity = batch->capacity == 0 ? BATCH_BYTES_MIN : batch->capacity;
-    while (capacity < batch->size + size) {
-        capacity *= 2;
-    }
-    uint8_t *data = realloc(batch->data, capacity);
-    if (data == NULL) {
-        return false;
-    }
-    batch->data = data;
-    batch->capacity = capacity;
-    return true;
-}
-
-static void batch_add(struct store_batch *batch, struct bytes key, struct bytes value, bool is_put)
-{
-    struct batch_row row = {
-        .hash = buffer_table_hash(key),
-        .key_size = (uint32_t)key.size,
-        .value_size = (uint32_t)value.size,
-        .is_put = is_put,
-    };
-    if (!batch_reserve(batch, sizeof(row) + key.size + value.size)) {
-        batch->failed = true;
-        return;
-    }
-    struct writer out = writer_of(batch->data + batch->size, batch->capacity - batch->size);
-    writer_put(&out, bytes_of(&row, sizeof(row)));
-    writer_put(&out, key);
-    writer_put(&out, value);
-    ASSERT(!out.failed);
-    batch->size += out.size;
-    batch->keys_bytes += key.size;
-    batch->values_bytes += value.size;
-    batch->count++;
-}
-
-static void buffer_batch_put(struct store_batch *batch, struct bytes key, struct bytes value)
-{
-    batch_add(batch, key, value, true);
-}
-
-static void buffer_batch_delete(struct store_batch *batch, struct bytes key)
-{
-    batch_add(batch, key, BYTES_EMPTY, false);
-}
-
-static void buffer_batch_clear(struct store_batch *batch)
-{
-    batch->size = 0;
-    batch->keys_bytes = 0;
-    batch->values_bytes = 0;
-    batch->count = 0;
-    batch->failed = false;
-}
-
-static void buffer_batch_destroy(struct store_batch *batch)
-{
-    if (batch != NULL) {
-        free(batch->data);
-        free(batch);
-    }
-}
-
-/* The row at *offset, which moves on behind it. */
-static struct batch_row batch_next(const struct store_batch *batch, size_t *offset,
-                                   struct bytes *key_out, struct bytes *value_out)
-{
-    struct batch_row row;
-    ASSERT(*offset + sizeof(row) <= batch->size);
-    memcpy(&row, batch->data + *offset, sizeof(row));
-    const uint8_t *at = batch->data + *offset + sizeof(row);
-    *key_out = bytes_of(at, row.key_size);
-    *value_out = bytes_of(at + row.key_size, row.value_size);
-    *offset += sizeof(row) + row.key_size + row.value_size;
-    ASSERT(*offset <= batch->size);
-    return row;
 }
 
 /* ---- into the store behind ---- */
@@ -168,14 +60,13 @@ static void held_bytes_count(struct store_buffer *buffer)
     atomic_store_explicit(&buffer->held_bytes, bytes, memory_order_relaxed);
 }
 
-static void slice_add(struct store_buffer *buffer, struct bytes key, struct bytes value,
-                      bool is_put)
+static void slice_add(struct store_buffer *buffer, const struct batch_row *row)
 {
     const struct store_vtable *behind = buffer->behind->vtable;
-    if (is_put) {
-        behind->batch_put(buffer->slice, key, value);
+    if (row->is_put) {
+        behind->batch_put(buffer->slice, row->key, row->value);
     } else {
-        behind->batch_delete(buffer->slice, key);
+        behind->batch_delete(buffer->slice, row->key);
     }
 }
 
@@ -234,8 +125,9 @@ static enum status drain_slice(struct store_buffer *buffer, uint32_t rows_max)
     buffer->behind->vtable->batch_clear(buffer->slice);
     for (uint32_t rank = buffer->drained; rank < end; rank++) {
         const struct buffer_row *row = buffer_table_at(table, rank);
-        slice_add(buffer, buffer_table_key(table, row), buffer_table_value(table, row),
-                  row->is_put);
+        slice_add(buffer, &(struct batch_row){.key = buffer_table_key(table, row),
+                                              .value = buffer_table_value(table, row),
+                                              .is_put = row->is_put});
     }
     enum status status = slice_apply(buffer);
     if (status != STATUS_OK) {
@@ -309,19 +201,37 @@ static enum status apply_around(struct store_buffer *buffer, const struct store_
         return status == STATUS_OK ? STATUS_BUSY : status;
     }
     buffer->behind->vtable->batch_clear(buffer->slice);
-    struct bytes key;
-    struct bytes value;
-    for (size_t offset = 0; offset < batch->size;) {
-        struct batch_row row = batch_next(batch, &offset, &key, &value);
-        slice_add(buffer, key, value, row.is_put);
+    struct reader rows = row_batch_rows(batch);
+    struct batch_row row;
+    while (row_batch_next(&rows, &row)) {
+        slice_add(buffer, &row);
     }
     return slice_apply(buffer);
+}
+
+/* There is room. A table is larger than what stays in a CPU's cache: so slots are asked for some
+ * rows before they are needed. */
+static void fills_put(struct store_buffer *buffer, const struct store_batch *batch)
+{
+    struct batch_row group[PREFETCH_ROWS];
+    uint64_t hashes[PREFETCH_ROWS];
+    struct reader rows = row_batch_rows(batch);
+    for (uint32_t count = PREFETCH_ROWS; count == PREFETCH_ROWS;) {
+        for (count = 0; count < PREFETCH_ROWS && row_batch_next(&rows, &group[count]); count++) {
+            hashes[count] = buffer_table_hash(group[count].key);
+            buffer_table_prefetch(buffer->fills, hashes[count]);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            buffer_table_put(buffer->fills, hashes[i], group[i].key, group[i].value,
+                             group[i].is_put);
+        }
+    }
 }
 
 static enum status buffer_apply(struct store *store, struct store_batch *batch)
 {
     struct store_buffer *buffer = buffer_of(store);
-    if (batch->failed) {
+    if (batch->rows.failed) {
         return STATUS_BUSY;
     }
     if (buffer->failure != STATUS_OK) {
@@ -341,15 +251,7 @@ static enum status buffer_apply(struct store *store, struct store_batch *batch)
         }
     }
     overlay_drop(buffer);
-    struct bytes key;
-    struct bytes value;
-    for (size_t offset = 0; offset < batch->size;) {
-        buffer_table_prefetch(buffer->fills, batch_next(batch, &offset, &key, &value).hash);
-    }
-    for (size_t offset = 0; offset < batch->size;) {
-        struct batch_row row = batch_next(batch, &offset, &key, &value);
-        buffer_table_put(buffer->fills, row.hash, key, value, row.is_put);
-    }
+    fills_put(buffer, batch);
     buffer->rows_since_step += batch->count;
     held_bytes_count(buffer);
     return STATUS_OK;
@@ -557,11 +459,11 @@ static void buffer_destroy(struct store *store)
 static const struct store_vtable buffer_vtable = {
     .get = buffer_get,
     .value_release = buffer_value_release,
-    .batch_create = buffer_batch_create,
-    .batch_put = buffer_batch_put,
-    .batch_delete = buffer_batch_delete,
-    .batch_clear = buffer_batch_clear,
-    .batch_destroy = buffer_batch_destroy,
+    .batch_create = row_batch_create,
+    .batch_put = row_batch_put,
+    .batch_delete = row_batch_delete,
+    .batch_clear = row_batch_clear,
+    .batch_destroy = row_batch_destroy,
     .apply = buffer_apply,
     .iterator_create = buffer_iterate,
     .iterator_create_memory = buffer_iterate_memory,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/store/row_batch.h"
 #include "engine/store/tree.h"
 #include "protocol/base/assert.h"
 
@@ -29,20 +30,6 @@ struct store_memory {
 #ifdef FRESHET_PLANT_TORN_BATCH
     struct tree torn; /* the rows as they were in the middle of the last batch */
 #endif
-};
-
-/* Operations one after the other in a buffer of our own: kind, sizes, key, value. */
-struct store_batch {
-    uint8_t *data;
-    size_t size;
-    size_t capacity;
-    size_t count;
-};
-
-struct operation {
-    bool is_put;
-    size_t key_size;
-    size_t value_size;
 };
 
 struct store_iterator {
@@ -140,78 +127,13 @@ static void memory_value_release(struct store *store, struct store_value *value)
     *value = (struct store_value){0};
 }
 
-/* ---- batches ---- */
-
-static struct store_batch *memory_batch_create(struct store *store)
-{
-    ASSERT(store != NULL);
-    return calloc(1, sizeof(struct store_batch));
-}
-
-static void batch_append(struct store_batch *batch, bool is_put, struct bytes key,
-                         struct bytes value)
-{
-    const struct operation operation = {is_put, key.size, value.size};
-    size_t size = batch->size + sizeof(operation) + key.size + value.size;
-    if (size > batch->capacity) {
-        batch->capacity = 2 * size;
-        batch->data = realloc(batch->data, batch->capacity);
-        ASSERT(batch->data != NULL);
-    }
-    struct writer writer = writer_of(batch->data, batch->capacity);
-    writer.size = batch->size;
-    writer_put(&writer, bytes_of(&operation, sizeof(operation)));
-    writer_put(&writer, key);
-    writer_put(&writer, value);
-    ASSERT(!writer.failed);
-    ASSERT(writer.size == size);
-    batch->size = size;
-    batch->count++;
-}
-
-static void memory_batch_put(struct store_batch *batch, struct bytes key, struct bytes value)
-{
-    batch_append(batch, true, key, value);
-}
-
-static void memory_batch_delete(struct store_batch *batch, struct bytes key)
-{
-    batch_append(batch, false, key, BYTES_EMPTY);
-}
-
-static void memory_batch_clear(struct store_batch *batch)
-{
-    batch->size = 0;
-    batch->count = 0;
-}
-
-static void memory_batch_destroy(struct store_batch *batch)
-{
-    if (batch != NULL) {
-        free(batch->data);
-        free(batch);
-    }
-}
-
-/* The next operation of the batch on the rows. */
-static void operation_apply(struct store_memory *memory, struct reader *reader)
-{
-    struct operation operation;
-    const uint8_t *at = reader_take(reader, sizeof(operation));
-    ASSERT(at != NULL);
-    memcpy(&operation, at, sizeof(operation));
-    struct bytes key = reader_bytes(reader, operation.key_size);
-    struct bytes value = reader_bytes(reader, operation.value_size);
-    ASSERT(!reader->failed);
-    if (operation.is_put) {
-        tree_put(&memory->rows, key, value);
-    } else {
-        tree_remove(&memory->rows, key);
-    }
-}
+/* ---- applies ---- */
 
 static enum status memory_apply(struct store *store, struct store_batch *batch)
 {
+    if (batch->rows.failed) {
+        return STATUS_BUSY;
+    }
     struct store_memory *memory = memory_lock(store);
     if (memory->flush_is_failed) {
         memory_unlock(memory);
@@ -225,18 +147,25 @@ static enum status memory_apply(struct store *store, struct store_batch *batch)
         memory_unlock(memory);
         return STATUS_BUSY;
     }
-    struct reader reader = reader_of(bytes_of(batch->data, batch->size));
-    for (size_t i = 0; i < batch->count; i++) {
+    struct reader rows = row_batch_rows(batch);
+    struct batch_row row;
 #ifdef FRESHET_PLANT_TORN_BATCH
-        if (i == batch->count / 2) {
+    uint32_t left = batch->count;
+#endif
+    while (row_batch_next(&rows, &row)) {
+#ifdef FRESHET_PLANT_TORN_BATCH
+        if (left-- == batch->count - batch->count / 2) {
             tree_clear(&memory->torn);
             memory->torn = tree_share(&memory->rows);
         }
 #endif
-        operation_apply(memory, &reader);
+        if (row.is_put) {
+            tree_put(&memory->rows, row.key, row.value);
+        } else {
+            tree_remove(&memory->rows, row.key);
+        }
     }
-    ASSERT(reader_left(&reader) == 0);
-    memory->unflushed_bytes += batch->size;
+    memory->unflushed_bytes += batch->rows.size;
     memory_unlock(memory);
     return STATUS_OK;
 }
@@ -428,11 +357,11 @@ static void memory_destroy(struct store *store)
 static const struct store_vtable memory_vtable = {
     .get = memory_get,
     .value_release = memory_value_release,
-    .batch_create = memory_batch_create,
-    .batch_put = memory_batch_put,
-    .batch_delete = memory_batch_delete,
-    .batch_clear = memory_batch_clear,
-    .batch_destroy = memory_batch_destroy,
+    .batch_create = row_batch_create,
+    .batch_put = row_batch_put,
+    .batch_delete = row_batch_delete,
+    .batch_clear = row_batch_clear,
+    .batch_destroy = row_batch_destroy,
     .apply = memory_apply,
     .iterator_create = memory_iterator_create,
     .iterator_create_memory = memory_iterator_create_memory,
