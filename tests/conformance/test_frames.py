@@ -12,11 +12,13 @@ import plain_client
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent / "integration"))
+import frames  # noqa: E402
 import support  # noqa: E402
 
 HEADER = struct.Struct(">IBBHII")
 HELLO_ID, PROBE_ID = 0x7FFFFFF0, 0x7FFFFFF1
 PIECE_PAUSE_S = 0.0005
+QUIET_S = 0.3
 
 
 def load(name):
@@ -162,12 +164,22 @@ class TestTaken(WireTest):
 
     def test_with_checked_every_frame_after_welcome_has_a_checksum(self):
         client = plain_client.Client("127.0.0.1", self.wire, ["checked"])
-        client.put("pets", "checked", {"n": 1})
+        self.addCleanup(client.socket.close)
+        client.data(plain_client.PUT, "pets", "checked", {"n": 1})
         client.send(plain_client.GET, plain_client.pack(["pets", "checked"]))
         while len(client.received) < 16:
             client.received += client.socket.recv(65536)
         self.assertEqual(client.received[5] & plain_client.CHECKED, plain_client.CHECKED)
-        client.close()
+
+    def test_who_waits_for_the_last_answer_first_gets_all_of_them(self):
+        client = plain_client.Client("127.0.0.1", self.wire)
+        self.addCleanup(client.socket.close)
+        ids = [f"waited-{number}" for number in range(10)]
+        sent = [client.send(plain_client.PUT, plain_client.pack(["pets", one, {}])) for one in ids]
+        for request, one in reversed(list(zip(sent, ids))):
+            code, body = client.wait(request, plain_client.PUT | 0x80, support.REQUEST_TIMEOUT_S)
+            self.assertEqual((code, frames.unpack(body)[0][3]), (201, one))
+        self.assertEqual(client.frames, [])
 
 
 class TestPieces(WireTest):
@@ -230,41 +242,20 @@ class TestCredit(WireTest):
     """Credit exhaustion: no more comes than there is credit for, and then the rest."""
 
     def test_no_change_comes_without_credit(self):
-        client = plain_client.Client("127.0.0.1", self.wire)
-        request = client.send(plain_client.SUBSCRIBE, plain_client.encode("Subscribe", collection="pets", credit=3))
-        client.wait(request)
-        client.streams[request] = []
-        for number in range(10):
-            self.put("/pets/credit", {"n": number})
-        # A PONG comes after all that was to be sent.
-        self.assertEqual(self.changes(client, request), 3)
-        client.send(plain_client.CREDIT, plain_client.encode("Credit", changes=4), request)
-        self.assertEqual(self.changes(client, request), 4)
-        client.send(plain_client.CREDIT, plain_client.encode("Credit", changes=0xFFFFFFFF), request)
-        self.assertEqual(self.changes(client, request, 3), 3)
-        client.send(plain_client.CREDIT, plain_client.encode("Credit", changes=0xFFFFFFFF), request)
-        self.put("/pets/credit", {"n": -1})
-        self.assertEqual(self.changes(client, request, 1), 1)
-        client.close()
-
-    def changes(self, client, request, at_least=0):
-        """How many changes have come by now; waits for so many, and for a while after them that nothing comes."""
-        count = 0
-        deadline = time.monotonic() + 10
-        quiet_s = 0.3
-        while time.monotonic() < deadline:
-            try:
-                until = time.monotonic() + quiet_s
-                while not client.streams[request]:
-                    client.receive(until)
-            except TimeoutError:
-                if count >= at_least:
-                    break
-            for opcode, body in client.streams[request]:
-                self.assertEqual(opcode, plain_client.CHANGES)
-                count += sum(item[0] in (0, 1) for item in plain_client.unpack(body)[0])
-            client.streams[request].clear()
-        return count
+        with frames.Wire(self.server) as wire:
+            pets = wire.subscribe(collection="pets", credit=3)
+            for number in range(10):
+                self.put("/pets/credit", {"n": number})
+            self.assertEqual(len(wire.changes(pets, 3)), 3)
+            wire.quiet(pets, QUIET_S)
+            wire.credit(pets, 4)
+            self.assertEqual(len(wire.changes(pets, 4)), 4)
+            wire.quiet(pets, QUIET_S)
+            wire.credit(pets, 0xFFFFFFFF)
+            self.assertEqual(len(wire.changes(pets, 3)), 3)
+            wire.credit(pets, 0xFFFFFFFF)
+            self.put("/pets/credit", {"n": -1})
+            self.assertEqual(len(wire.changes(pets, 1)), 1)
 
     def test_credit_for_what_has_ended_is_passed_over(self):
         with Raw(self.wire) as raw:

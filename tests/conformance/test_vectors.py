@@ -1,6 +1,7 @@
 """The vectors are what their generator writes, PROTOCOL.md's examples are vectors, and a client written from the page reads them."""
 
 import decimal
+import io
 import json
 import pathlib
 import re
@@ -14,6 +15,23 @@ import run
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PAGE = FOLDER.parents[1] / "protocol" / "PROTOCOL.md"
+# Every form of MessagePack that an answer may have.
+FORMS = [
+    (0, "00 cc00 cd0000 ce00000000 cf0000000000000000 d000 d10000 d200000000 d30000000000000000"),
+    (127, "7f cc7f cd007f d07f"),
+    (-1, "ff d0ff d1ffff d2ffffffff d3ffffffffffffffff"),
+    (-32, "e0 d0e0"),
+    (1.5, "ca3fc00000 cb3ff8000000000000"),
+    ("a", "a161 d90161 da000161 db0000000161"),
+    ([], "90 dc0000 dd00000000"),
+    ([1, None], "9201c0 dc000201c0 dd0000000201c0"),
+    ({"a": True}, "81a161c3 de0001a161c3 df00000001a161c3"),
+    (decimal.Decimal("7"), "d40137 c7010137 c800010137 c9000000010137"),
+    (decimal.Decimal("10"), "d5013130"),
+    (decimal.Decimal("1.50"), "d601312e3530"),
+    (decimal.Decimal("1.234560"), "d701312e323334353630"),
+    (decimal.Decimal("1.23456789012340"), "d801312e3233343536373839303132333430"),
+]
 HEADER_FIELDS = ("length", "opcode", "flags", "code", "id", "check")
 
 
@@ -87,10 +105,19 @@ class TestPlainClient(unittest.TestCase):
             if "json" in vector:
                 with self.subTest(vector["name"]):
                     body = bytes.fromhex(vector["hex"])[16:]
-                    value, end = plain_client.unpack(body)
-                    self.assertEqual(end, len(body))
+                    stream = io.BytesIO(body)
+                    value = plain_client.unpack(stream)
+                    self.assertEqual(stream.tell(), len(body))
                     self.assertEqual(value, json.loads(vector["json"], parse_float=number, parse_int=whole))
-                    self.assertEqual(plain_client.unpack(plain_client.pack(value))[0], value)
+                    self.assertEqual(plain_client.unpack(io.BytesIO(plain_client.pack(value))), value)
+
+    def test_it_reads_every_form_of_messagepack(self):
+        for value, forms in FORMS:
+            for form in forms.split():
+                with self.subTest(form):
+                    stream = io.BytesIO(bytes.fromhex(form) + b"\xc0")
+                    self.assertEqual(repr(plain_client.unpack(stream)), repr(value))
+                    self.assertEqual(stream.read(), b"\xc0")
 
     def test_it_reads_the_bodies_that_are_protobuf(self):
         for vector in frames():

@@ -8,6 +8,7 @@ MessagePack and protobuf are those of tests/conformance/plain_client.py.
 """
 
 import collections
+import io
 import pathlib
 import socket
 import struct
@@ -19,7 +20,7 @@ import support
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 import plain_client  # noqa: E402
-from plain_client import decode, encode, pack, unpack  # noqa: E402,F401
+from plain_client import decode, encode, pack  # noqa: E402,F401
 
 HEADER = struct.Struct(">IBBHII")
 HELLO, SUBSCRIBE, CREDIT, ACK, CONSUMER, STATS, UNSUBSCRIBE, PING, GOAWAY = range(0x40, 0x49)
@@ -33,6 +34,13 @@ CONSUMER_GET, CONSUMER_PUT, CONSUMER_DELETE, CONSUMER_LIST = range(4)
 
 Frame = collections.namedtuple("Frame", "opcode flags code id body")
 Invalidation = collections.namedtuple("Invalidation", "position live keys")
+
+
+def unpack(data, at=0):
+    """(value, where it ends)"""
+    stream = io.BytesIO(data)
+    stream.seek(at)
+    return plain_client.unpack(stream), stream.tell()
 
 
 class Wire:

@@ -1,5 +1,7 @@
 """The driver of plain_client.py: the operations of the core cases."""
 
+import contextlib
+import io
 import pathlib
 import sys
 import time
@@ -39,7 +41,7 @@ class Operations:
         return {}
 
     def close(self):
-        self.client.close()
+        self.client.socket.close()
         return {}
 
     def create(self, collection, document, **more):
@@ -65,7 +67,12 @@ class Operations:
         return {"records": [common.text_or_none(one[3]) for one in found]}
 
     def list(self, collection, **more):
-        return {"records": [common.dump(record) for record in self.client.list(collection, **options(more))]}
+        asked, found = options(more), []
+        while True:
+            asked["cursor"], records = self.client.data(plain_client.LIST, collection, asked)[1]
+            found += map(common.dump, records)
+            if asked["cursor"] is None:
+                return {"records": found}
 
     def batch(self, operations):
         opcodes = {"get": 1, "put": 3, "patch": 4, "delete": 5, "create": 6}
@@ -91,8 +98,9 @@ class Operations:
         fields = {"from": START.get(start, 2), "view": VIEWS[view], "credit": credit, **more}
         if start not in START:
             fields["position"] = start
-        self.subscriptions[name] = self.client.subscribe(**fields)
-        self.items[name] = []
+        request = self.client.send(plain_client.SUBSCRIBE, plain_client.encode("Subscribe", **fields))
+        self.client.wait(request, plain_client.SUBSCRIBE | 0x80, self.client.timeout_s)
+        self.subscriptions[name], self.items[name] = request, []
         return {}
 
     def next(self, name, count=1, timeout_ms=10000):
@@ -102,7 +110,7 @@ class Operations:
         while len(found) < count:
             if not self.items[name]:
                 try:
-                    self.items[name] = self.client.next(self.subscriptions[name], deadline - time.monotonic())
+                    self.items[name] = self.more(self.subscriptions[name], deadline - time.monotonic())
                 except TimeoutError:
                     break
                 except plain_client.Refused:
@@ -113,6 +121,15 @@ class Operations:
             if kind <= 2:
                 found.append(self.shown(kind, position, change or {}))
         return {"changes": found, "end": False}
+
+    def more(self, subscription, timeout_s):
+        """The items of the next CHANGES, whose credit is given back."""
+        body = self.client.wait(subscription, plain_client.CHANGES, max(timeout_s, 0.001))[1]
+        items = plain_client.unpack(io.BytesIO(body))
+        taken = sum(kind in (0, 1) for kind, _, _ in items)
+        if taken > 0:
+            self.client.send(plain_client.CREDIT, plain_client.encode("Credit", changes=taken), subscription)
+        return items
 
     @staticmethod
     def shown(kind, position, change):
@@ -129,16 +146,16 @@ class Operations:
         }
 
     def unsubscribe(self, name):
-        request = self.subscriptions.pop(name)
-        self.client.call(plain_client.UNSUBSCRIBE, b"", request)
-        del self.client.streams[request]
+        with contextlib.suppress(plain_client.Refused):  # it has just ended by itself
+            self.client.call(plain_client.UNSUBSCRIBE, b"", self.subscriptions.pop(name))
         return {}
 
 
 def describe(error):
     if isinstance(error, plain_client.Refused):
-        shown = {name: error.error[name] for name in ("type", "detail", "oldest", "newest", "retry_after_ms")}
-        return {"code": error.error["status"], **shown}
+        message = error.args[0]
+        shown = {name: message[name] for name in ("type", "detail", "oldest", "newest", "retry_after_ms")}
+        return {"code": message["status"], **shown}
     if isinstance(error, TimeoutError):
         return {"code": 0, "type": "timeout", "detail": str(error)}
     if isinstance(error, OSError):
