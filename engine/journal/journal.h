@@ -183,8 +183,8 @@ struct journal {
     _Atomic uint64_t durable;   /* the last sequence on stable storage */
     _Atomic uint64_t shard_committed[SHARD_COUNT_MAX];
     /* enum status: why admission should take no writes now, or 0. BUSY: under the disk reserve;
-     * what is submitted all the same is still taken. DISK_FULL: no room for the next segment; what
-     * is submitted is NOT_ACCEPTED. */
+     * what is submitted all the same is still taken. DISK_FULL: no room for the next segment, or
+     * what else it failed with: what is submitted is NOT_ACCEPTED. */
     _Atomic uint32_t refusing;
     _Atomic bool read_only;        /* a write or a sync failed; only a restart ends it */
     _Atomic uint64_t queued_bytes; /* submitted and not yet complete, for admission */

@@ -73,9 +73,10 @@ struct engine_statistics {
 
 /* What does not go away by itself, or not soon; for the log and for /readyz. */
 struct engine_health {
-    bool journal_read_only;       /* a write or a sync failed: no writes until a restart */
-    enum status journal_refusing; /* OK, or why writes are refused now: BUSY (reserve), DISK_FULL */
-    enum status store_failure;    /* OK, or what a store failed with: no writes until a restart */
+    bool journal_read_only; /* a write or a sync failed: no writes until a restart */
+    /* OK, or why writes are refused now: BUSY (reserve), DISK_FULL, or what failed. */
+    enum status journal_refusing;
+    enum status store_failure; /* OK, or what a store failed with: no writes until a restart */
     uint32_t store_failed_shard;
     const char *store_failure_text; /* the store's words; NULL when there are none */
 };

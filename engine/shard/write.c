@@ -32,9 +32,14 @@ static enum status admission(struct shard *shard, struct request *request)
                                      "changed; see the log and restart");
         return STATUS_NOT_ACCEPTED;
     }
-    if (atomic_load_explicit(&journal->refusing, memory_order_relaxed) != 0) {
+    uint32_t refusing = atomic_load_explicit(&journal->refusing, memory_order_relaxed);
+    if (refusing == STATUS_BUSY || refusing == STATUS_DISK_FULL) {
         detail_set(&request->detail, "the disk is almost full; nothing was changed");
         status = STATUS_DISK_FULL;
+    } else if (refusing != STATUS_OK) {
+        detail_set(&request->detail, "the journal cannot make its next file; nothing was changed; "
+                                     "it goes on by itself when the disk does; see the log");
+        status = STATUS_NOT_ACCEPTED;
     } else if (atomic_load_explicit(&journal->queued_bytes, memory_order_relaxed) >
                shard->engine->options.queued_bytes_max) {
         detail_set(&request->detail, "too many writes are on their way; nothing was changed");

@@ -46,7 +46,9 @@ static enum status signals_take(struct server *server)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    /* Both come as errors of the write as well, and those have an answer. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) {
         return STATUS_IO_ERROR;
     }
@@ -218,15 +220,16 @@ static int server_run(struct server *server)
     struct watch watch = {.said = {.journal_read_only = false}};
     for (;;) {
         int number = serve_signal_wait(server, WATCH_MS);
+        /* Before the end, too: what failed in the last second is to be in the log. */
+        struct engine_health health;
+        engine_health_read(server->storage.engine, &health);
+        watch_step(&watch, &health, server->log);
         if (number == SIGTERM || number == SIGINT) {
             return server_stop(server);
         }
         if (number == SIGHUP) {
             server_reload(server);
         }
-        struct engine_health health;
-        engine_health_read(server->storage.engine, &health);
-        watch_step(&watch, &health, server->log);
         if (any_loop_failed(server)) {
             serve_end_at_once(server,
                               "a thread's ring failed; nothing acknowledged is lost, start again");

@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import select
 import shutil
 import signal
@@ -139,6 +140,21 @@ class Server:
     def remove(self):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- a disk that fails ----
+
+    def fail_writes(self, offset):
+        """From now on every write of this process behind the offset of a file fails, as it does on a broken disk; until
+        mend_writes, or the end of the process. No segment of the journal is being made meanwhile."""
+        journal = pathlib.Path(self.data, "journal")
+        eventually(lambda: len(list(journal.glob("*.seg"))) == 2)  # the one in use, and the next
+        self._limit_files(offset)
+
+    def mend_writes(self):
+        self._limit_files(resource.RLIM_INFINITY)
+
+    def _limit_files(self, size):
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     # ---- talking ----
 

@@ -393,3 +393,21 @@ Test(follow, an_event_is_refused_as_a_write_is)
     atomic_store(&world.journal->read_only, false);
     cr_assert_eq(run_on(0, REQUEST_EVENT, NULL, NULL, "{}"), STATUS_OK);
 }
+
+Test(follow, a_journal_that_refuses_says_whether_the_disk_is_full_or_failed)
+{
+    static const struct {
+        enum status refusing;
+        enum status status;
+        const char *words;
+    } cases[] = {{STATUS_BUSY, STATUS_DISK_FULL, "almost full"},
+                 {STATUS_DISK_FULL, STATUS_DISK_FULL, "almost full"},
+                 {STATUS_IO_ERROR, STATUS_NOT_ACCEPTED, "cannot make its next file"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        atomic_store(&world.journal->refusing, (uint32_t)cases[i].refusing);
+        cr_assert_eq(run_on(0, REQUEST_EVENT, NULL, NULL, "{}"), cases[i].status, "%zu", i);
+        cr_assert_not_null(strstr(a.request.detail.text, cases[i].words), "%zu", i);
+    }
+    atomic_store(&world.journal->refusing, (uint32_t)STATUS_OK);
+    cr_assert_eq(run_on(0, REQUEST_EVENT, NULL, NULL, "{}"), STATUS_OK);
+}
