@@ -54,8 +54,8 @@ def markdown(all_measured: list[Measured], short: bool) -> str:
         for measured in all_measured:
             for scenario in measured.scenarios():
                 runs = [run for group in measured.of_scenario(scenario) for run in group.runs]
-                about = words.common_config(runs)
-                parts += [f"### {page.heading(measured, scenario, several)}\n", f"{about}\n" if about else ""]
+                title, about = measured.title(scenario), words.common_config(runs)
+                parts += [f"### {page.heading(measured, scenario, several)}\n", *(f"{text}\n" for text in (title, about) if text)]
                 parts += [table(data) for some in tables.scenario(measured, scenario) for data in some]
         parts.append(_servers(all_measured))
     return "\n".join(part for part in parts if part)

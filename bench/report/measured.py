@@ -138,6 +138,17 @@ class Group:
         summary = self.summary(metric)
         return summary.median if summary else None
 
+    def kinds(self) -> list[str]:
+        """The kinds of operations, where a run did several."""
+        found = (run.get("latency_us_by_kind") for run in self.runs)
+        return list(dict.fromkeys(kind for kinds in found if isinstance(kinds, dict) for kind in kinds))
+
+    def median_of_kind(self, kind: str, percentile: str) -> float | None:
+        """Of the latency of one kind of operation."""
+        values = [number_at(run, "latency_us_by_kind", kind, percentile) or None for run in self.runs]
+        known = [value for value in values if value is not None]
+        return statistics.median(known) if known else None
+
     def ratios(self, other: "Group", metric: str) -> list[float]:
         """Of two that alternated, the ratios of neighbours: a machine that slows down slows both of a pair. Of others the
         one ratio of their medians; none where there is nothing to divide."""
@@ -179,6 +190,11 @@ class Measured:
     @property
     def name(self) -> str:
         return str(self.record["bench"])
+
+    def title(self, scenario: str) -> str:
+        """What a scenario is, in words, where its runs say so."""
+        runs = (run for group in self.of_scenario(scenario) for run in group.runs)
+        return next((str(run["title"]) for run in runs if run.get("title")), "")
 
     def scenarios(self) -> list[str]:
         return list(dict.fromkeys(group.scenario for group in self.groups))

@@ -131,13 +131,14 @@ def heading(measured: Measured, scenario: str, several: bool) -> str:
 
 def _scenario(measured: Measured, scenario: str, several: bool, draw: Draw | None, colour_of: dict[str, str]) -> str:
     runs = [run for group in measured.of_scenario(scenario) for run in group.runs]
-    about = words.common_config(runs)
+    title, about = measured.title(scenario), words.common_config(runs)
     drawn = [draw(figure, colour_of) for figure in figures.of_scenario(measured, scenario)] if draw else []
     still, curves = tables.scenario(measured, scenario)
     listed = "".join(table(data) for data in curves)
     plots = "".join(f"<figure>{svg}</figure>\n" for svg in drawn)
     return (
         f'<h2 id="{anchor(measured, scenario)}">{escape(heading(measured, scenario, several))}</h2>\n'
+        + (f"<p>{escape(title)}</p>\n" if title else "")
         + (f'<p class="quiet">{escape(about)}</p>\n' if about else "")
         + (f'<div class="plots">\n{plots}</div>\n' if plots else "")
         + "".join(table(data) for data in still)

@@ -9,6 +9,8 @@ from report.measured import FLOOR, METRICS, Group, Measured, Point, is_floor, is
 # What a table of a scenario has a column for, where any of its runs has it.
 COLUMNS = ("cpu", "instructions", "rate", "writes", "write_p50", "write_p99", "notices", "p50", "p99", "p99.9", "p99.99",
            "rss", "written")  # fmt: skip
+# And one of the kinds of operations in a mix.
+BY_KIND = ("p50", "p99", "p99.9", "p99.99")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +117,25 @@ def _floor_cell(measured: Measured, group: Group) -> Cell:
 
 def scenario(measured: Measured, name: str) -> tuple[list[Table], list[Table]]:
     """A table for each kind of point: those where nothing varies, and those along a curve."""
-    families = figures.families(measured.of_scenario(name))
-    still = [_family(measured, family) for family in families if figures.swept(family) is None]
-    return still, [_family(measured, family) for family in families if figures.swept(family) is not None]
+    still: list[Table] = []
+    curves: list[Table] = []
+    for family in figures.families(measured.of_scenario(name)):
+        by_kind = _by_kind(family)
+        where = still if figures.swept(family) is None else curves
+        where += [_family(measured, family), *([by_kind] if by_kind else [])]
+    return still, curves
+
+
+def _by_kind(groups: list[Group]) -> Table | None:
+    """The latency of each kind of operation, of those that did several."""
+    rows = []
+    for group in groups:
+        for kind in group.kinds():
+            row = [Cell(group.label, "ours" if is_ours(group.label) else "")]
+            row += [Cell(words.coordinate(dimension, value)) for dimension, value in group.point]
+            rows.append([*row, Cell(kind), *(Cell(words.bare(group.median_of_kind(kind, name), "us")) for name in BY_KIND)])
+    dimensions = (f">{words.dimension(dimension)}" for dimension, _ in groups[0].point)
+    return Table(["server", *dimensions, "operation", *(f">{name}, µs" for name in BY_KIND)], rows) if rows else None
 
 
 def _family(measured: Measured, groups: list[Group]) -> Table:

@@ -121,6 +121,24 @@ class ThePage(ReportCase):
     def test_the_same_input_gives_the_same_page(self):
         self.assertEqual(page.page([self.measured()], drawn), page.page([self.measured()], drawn))
 
+    def test_a_mix_shows_the_latency_of_reads_and_writes_apart(self):
+        runs = ordinary_runs()
+        for run, reads in zip([run for run in runs if run["scenario"] == "get" and run["label"] == "redis"], (11, 12, 13)):
+            run["latency_us_by_kind"] = {"get": {"count": 990, "p50": reads, "p99": 300, "p99.9": 400},
+                                         "put": {"count": 0, "p50": 0, "p99": 7654}}
+        one = self.measured(runs)
+        for text, row in ((page.page([one], drawn), "<td>redis</td><td>{}</td>" + '<td class="n">{}</td>' * 4),
+                          (markdown.markdown([one], short=False), "| redis |" + " {} |" * 5)):
+            self.assertIn(row.format("get", "12.0", "300", "400", "–"), text)
+            self.assertIn(row.format("put", "–", "7,654", "–", "–"), text)
+        self.assertNotIn("operation</th>", page.page([self.measured()], drawn))
+
+    def test_a_scenario_is_told_in_words_where_it_has_them(self):
+        titled = [dict(run, title="half reads <and> writes") if run["scenario"] == "mix" else run for run in ordinary_runs()]
+        one = self.measured(titled)
+        self.assertEqual(page.page([one], drawn).count("<p>half reads &lt;and&gt; writes</p>"), 1)
+        self.assertIn("### mix\n\nhalf reads <and> writes\n", markdown.markdown([one], short=False))
+
     def test_a_percentile_that_is_missing_leaves_a_gap(self):
         runs = ordinary_runs()
         for run in runs:
