@@ -71,7 +71,7 @@ def common_options():
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("options of every benchmark")
     group.add_argument("--runs", type=count, default=5, metavar="N",
-                       help="runs of each, of which the median counts (default 5)")
+                       help="runs of each, of which the median counts (default 5, or what the benchmark says)")
     group.add_argument("--seconds", type=positive, metavar="S",
                        help="length of a run, for a short look; figures to quote come from the default, which each "
                             "benchmark chooses: mostly 5")
@@ -108,21 +108,33 @@ def make_parser(registry):
 def run_one(function, options, after=None):
     """True when all checks passed."""
     results.FOLDER.mkdir(parents=True, exist_ok=True)
-    failure = None
     # Data directories are on the disk of the checkout, never in a memory file system where a sync costs nothing.
     with tempfile.TemporaryDirectory(prefix="run-", dir=results.FOLDER) as work:
         bench = Bench(options, work)
         try:
             function(bench)
         except BenchError as error:
-            failure = str(error)
-            print(f"bench: {options.name}: {failure}", file=sys.stderr)
-    if bench.runs:
-        path = results.write(options.name, bench, ["./dev", "bench", *sys.argv[1:]], failure)
-        print(f"  written: {path.relative_to(results.ROOT)}")
-        if after is not None:
-            after(path)
+            bench.left_out.insert(0, str(error))
+        except BaseException as error:
+            # Ctrl-C, or a fault of the harness: what was measured before is kept all the same.
+            record(bench, f"it was ended by {type(error).__name__} {error}".strip())
+            raise
+    failure = "; ".join(bench.left_out) or None
+    if failure is not None:
+        print(f"bench: {options.name}: {failure}", file=sys.stderr)
+    path = record(bench, failure)
+    if path is not None and after is not None:
+        after(path)
     return failure is None and all(check["pass"] for check in bench.checks)
+
+
+def record(bench, failure):
+    """Writes what was measured; the path of the record, None where there is nothing to tell."""
+    if not bench.runs:
+        return None
+    path = results.write(bench.record_name or bench.options.name, bench, ["./dev", "bench", *sys.argv[1:]], failure)
+    print(f"  written: {path.relative_to(results.ROOT)}")
+    return path
 
 
 def main():

@@ -14,6 +14,11 @@ from harness.results import PREPARATION, ROOT
 from harness.servers import BenchError, Floor, Freshet, Spoken, tail
 from peers import peers
 
+# A program that loads a server ends soon after the time that it was given, or by its timeouts; one that takes so much
+# longer hangs, and is killed.
+HANG_S = 1800
+WARM_PER_S = 200000
+
 
 class Bench:
     """One benchmark, while it runs."""
@@ -26,6 +31,9 @@ class Bench:
         self.servers = {}
         self.runs = []
         self.checks = []
+        self.left_out = []  # what could not be measured, and why; the others could
+        self.titles = {}  # scenario -> what it is, in words
+        self.record_name = None  # of the result file, where it is not the benchmark's
 
     # ---- programs ----
 
@@ -53,36 +61,36 @@ class Bench:
         return ["taskset", "-c", str(self.options.load_core), str(self.program("bench_load")), "--target",
                 server.target, "--pid", str(server.pid), "--protocol", server.protocol, *map(str, arguments)]
 
-    def load(self, label, server, *arguments, scenario, point=None):
-        """One run of bench_load; its report."""
-        answered = server.answered(server.protocol)
-        result = subprocess.run(self.load_command(server, "--json", *arguments), stdout=subprocess.PIPE, text=True,
-                                cwd=ROOT, check=False)
-        report = self._accept(label, server, result.stdout, result.returncode, answered)
-        return self.keep(report, label, server, scenario, point)
-
-    def load_watched(self, label, server, look, every_s, *arguments, scenario, point=None):
-        """One run during which look() is called now and then."""
-        command = self.load_command(server, "--json", *arguments)
-        answered = server.answered(server.protocol)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as load:
+    def _run(self, label, command, *, look=None, every_s=None):
+        """(what a program that loads a server printed, its exit code). look() is called now and then, meanwhile."""
+        end_s = time.monotonic() + time_given_s(command) + HANG_S
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
             try:
-                while load.poll() is None:
-                    look()
-                    time.sleep(every_s)
+                while True:
+                    if look is not None:
+                        look()
+                    left_s = end_s - time.monotonic()
+                    try:
+                        text, _ = program.communicate(timeout=min(left_s, every_s or left_s))
+                        return text, program.returncode
+                    except subprocess.TimeoutExpired:
+                        if time.monotonic() >= end_s:
+                            raise BenchError(f"the load on {label} did not end {HANG_S} s after its time; killed") from None
             except BaseException:
-                load.kill()
+                program.kill()
                 raise
-            report = self._accept(label, server, load.stdout.read(), load.returncode, answered)
+
+    def load(self, label, server, *arguments, scenario, point=None, look=None, every_s=None):
+        """One run of bench_load; its report. look() is called every so many seconds, meanwhile."""
+        answered = server.answered(server.protocol)
+        text, code = self._run(label, self.load_command(server, "--json", *arguments), look=look, every_s=every_s)
+        report = self._accept(label, server, text, code, answered)
         return self.keep(report, label, server, scenario, point)
 
     def _accept(self, label, server, text, code, answered_before):
         """The report of a run. One with errors or wrong answers is no measurement, nor is one of which the server says that
         it answered more or less than the load counted."""
-        try:
-            report = json.loads(text)
-        except ValueError:
-            raise BenchError(f"the load on {label} made no report; see {server.log}:\n{tail(server.log)}") from None
+        report = parsed(text, label, server)
         if code != 0:
             wrong = {name: report[name] for name in ("errors", "timeouts", "unexpected", "statuses")}
             raise BenchError(f"the load on {label} went wrong: {wrong}; see {server.log}:\n{tail(server.log)}")
@@ -100,15 +108,16 @@ class Bench:
         """One run of writers and subscribers, bench_stream; its report."""
         command = ["taskset", "-c", self.options.load_core, self.program("bench_stream"), "--target", server.target,
                    "--pid", server.pid, *arguments]
-        command = [str(word) for word in command]
-        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
-        if result.returncode != 0:
+        text, code = self._run(label, [str(word) for word in command])
+        if code != 0:
             raise BenchError(f"writers and subscribers of {label} went wrong; see {server.log}:\n{tail(server.log)}")
-        return self.keep(json.loads(result.stdout), label, server, scenario, point)
+        return self.keep(parsed(text, label, server), label, server, scenario, point)
 
     def keep(self, report, label, server, scenario, point=None):
         """Names a report and puts it, with the server that it is of, into the record of this benchmark."""
         report.update(label=label, scenario=scenario, point=point or {})
+        if scenario in self.titles:
+            report["title"] = self.titles[scenario]
         if server is not None:
             report["server_command"] = server.command
             if scenario != PREPARATION and label not in self.servers:
@@ -120,20 +129,21 @@ class Bench:
         shape = ["--load", "--keys", keys, "--connections", 200, *arguments]
         return self.load("fill", server, *shape, scenario=PREPARATION)
 
-    def warm(self, server, *shape):
-        """Each key of the shape at least once, so that the cache holds what it will be asked for."""
-        seconds = 2
-        while True:
-            report = self.load("warm", server, *shape, "--distribution", "sequential", "--seconds", seconds, "--warmup", 0,
+    def warm(self, server, keys, *shape):
+        """Each of so many records is asked for once at least, however long that takes, so that the cache holds it."""
+        asked = 0
+        while asked < keys:
+            report = self.load("warm", server, *shape, "--keys", keys - asked, "--key-from", asked, "--distribution",
+                               "sequential", "--seconds", max(1, (keys - asked) / WARM_PER_S), "--warmup", 0,
                                scenario=PREPARATION)
-            if report["operations"] >= report["config"]["keys"]:
-                return report
-            seconds = 2 * seconds * report["config"]["keys"] / report["operations"]
+            asked += report["operations"]
 
     def capture(self, server, *arguments):
         """The raw bytes of one answer, in a file that the floor reads."""
         answer = self.folder / f"answer-{time.monotonic_ns()}"
-        subprocess.run(self.load_command(server, "--capture", answer, *arguments), cwd=ROOT, check=True)
+        _, code = self._run("capture", self.load_command(server, "--capture", answer, *arguments))
+        if code != 0:
+            raise BenchError(f"an answer could not be captured; see {server.log}:\n{tail(server.log)}")
         return answer
 
     def redis(self, *, durable=False):
@@ -154,6 +164,11 @@ class Bench:
 
     # ---- results ----
 
+    def leave_out(self, what, error):
+        """What could not be measured does not stop the rest, but fails the benchmark in the end."""
+        print(f"  left out: {what}: {error}", flush=True)
+        self.left_out.append(f"{what}: {first_line(error)}")
+
     def check(self, what, value, limit, *, at_least=False, unit=""):
         good = value >= limit if at_least else value <= limit
         self.checks.append({"what": what, "value": value, "limit": limit, "at_least": at_least, "unit": unit.strip(),
@@ -162,4 +177,23 @@ class Bench:
               f"({'at least' if at_least else 'at most'} {limit:.3g}{unit})")
 
     def seconds(self, usual):
+        """The length of a run: what was asked for, for all alike, or what is usual."""
         return self.options.seconds if self.options.seconds is not None else usual
+
+
+def first_line(error):
+    return str(error).partition("\n")[0].rstrip(":")
+
+
+def parsed(text, label, server):
+    """The report that a program printed."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise BenchError(f"the load on {label} made no report; see {server.log}:\n{tail(server.log)}") from None
+
+
+def time_given_s(command):
+    """The seconds for which a command is to load a server."""
+    given = [float(command[at + 1]) for at, word in enumerate(command) if word in ("--seconds", "--warmup")]
+    return sum(given)

@@ -39,8 +39,8 @@ def mix_runs(comparison, server, floor, shape, files):
     seconds = bench.seconds(MIX_SECONDS)
     reports = {HTTP: [], "floor": []}
     for _ in range(write_runs(comparison)):
-        reports[HTTP].append(bench.load_watched(HTTP, server, files.look, 0.1, *shape, "--seconds", seconds,
-                                                scenario="zipfian-99"))
+        reports[HTTP].append(bench.load(HTTP, server, *shape, "--seconds", seconds, scenario="zipfian-99", look=files.look,
+                                        every_s=0.1))
         reports["floor"].append(bench.load("floor", floor, *shape, "--seconds", min(seconds, FLOOR_SECONDS),
                                            scenario="zipfian-99"))
     return reports

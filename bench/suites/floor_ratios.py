@@ -4,11 +4,10 @@ Runs of the server and of the floor alternate, so that a machine that slows down
 neighbouring runs counts. nginx `return 200` of that size is measured once, as a known point.
 """
 
+import dataclasses
+
 from harness.tables import cpu_us, print_table, rate, ratio_of_pairs
 
-GET_RATIO_MAX = 1.35
-PIPELINE_RATIO_MAX = 3.5
-UNCACHED_RATIO_MAX = 2.3
 PUT_RATIO_MAX = 4.0
 PUT_RATE_SHARE_MIN = 0.6
 PUT_CONNECTIONS = 500
@@ -38,31 +37,43 @@ def against_floor(bench, title, server, limit, shape, scenario, *, nginx=True):
         floor_against_nginx(bench, title, reports)
 
 
+@dataclasses.dataclass(frozen=True)
+class Reads:
+    """GET of one record among KEYS, 50 connections."""
+
+    title: str
+    scenario: str
+    ratio_max: float
+    pipeline: int = 1
+    cache: int | None = None
+
+
+CACHED = Reads("cached GET, 50 connections", "get", 1.35)
+PIPELINED = Reads("cached GET, pipelined by 16", "get-pipelined", 3.5, pipeline=16)
+UNCACHED = Reads("uncached GET, 50 connections", "get-uncached", 2.3, cache=0)
+
+
+def reads(bench, what):
+    with bench.freshet(cache=what.cache) as server:
+        bench.fill(server, KEYS)
+        shape = ["--keys", KEYS, "--connections", 50, "--pipeline", what.pipeline, "--expect-status", 200]
+        bench.warm(server, KEYS, *shape)
+        against_floor(bench, what.title, server, what.ratio_max, shape, what.scenario)
+
+
 def bench_get(bench):
     """cached GET at 50 connections"""
-    with bench.freshet() as server:
-        bench.fill(server, KEYS)
-        shape = ["--keys", KEYS, "--connections", 50, "--expect-status", 200]
-        bench.warm(server, *shape)
-        against_floor(bench, "cached GET, 50 connections", server, GET_RATIO_MAX, shape, "get")
+    reads(bench, CACHED)
 
 
 def bench_pipeline(bench):
     """cached GET at 50 connections, 16 in flight on each"""
-    with bench.freshet() as server:
-        bench.fill(server, KEYS)
-        shape = ["--keys", KEYS, "--connections", 50, "--pipeline", 16, "--expect-status", 200]
-        bench.warm(server, *shape)
-        against_floor(bench, "cached GET, pipelined by 16", server, PIPELINE_RATIO_MAX, shape, "get-pipelined")
+    reads(bench, PIPELINED)
 
 
 def bench_uncached(bench):
     """GET with the cache off: RocksDB in memory"""
-    with bench.freshet(cache=0) as server:
-        bench.fill(server, KEYS)
-        shape = ["--keys", KEYS, "--connections", 50, "--expect-status", 200]
-        bench.warm(server, *shape)
-        against_floor(bench, "uncached GET, 50 connections", server, UNCACHED_RATIO_MAX, shape, "get-uncached")
+    reads(bench, UNCACHED)
 
 
 def bench_list(bench):

@@ -36,7 +36,7 @@ def bench_scan(bench):
         def look():
             samples.append(server.metric("freshet_cache_bytes"))
 
-        report = bench.load_watched("freshet http", server, look, 0.5, *shape, scenario="scan")
+        report = bench.load("freshet http", server, *shape, scenario="scan", look=look, every_s=0.5)
         highest = max(samples)
         print(f"\nzipfian scan: {report['operations']} reads, {len(samples)} looks at the cache; RSS at the end "
               f"{server.rss() / MIB:.1f} MiB")
@@ -58,7 +58,7 @@ def bench_soak(bench):
         def look():
             samples.append((time.monotonic() - start, server.rss()))
 
-        report = bench.load_watched("freshet http", server, look, min(5, seconds / 60), *shape, scenario="soak")
+        report = bench.load("freshet http", server, *shape, scenario="soak", look=look, every_s=min(5, seconds / 60))
         report["rss_samples"] = samples
         # Memtables and block cache fill up first: the second third is the level, the last tenth is compared with it.
         level = statistics.median(rss for at, rss in samples if seconds / 3 <= at < seconds * 2 / 3)

@@ -48,7 +48,7 @@ def filled(bench, scenario, protocol):
         spoken = bench.over(server, protocol)
         bench.fill(spoken, scenario.records, "--value-bytes", scenario.value_bytes)
         if "get" in scenario.mix and not scenario.path and scenario.cache_bytes != 0:
-            bench.warm(spoken, "--keys", scenario.records, "--value-bytes", scenario.value_bytes, "--connections", 50,
+            bench.warm(spoken, scenario.records, "--value-bytes", scenario.value_bytes, "--connections", 50,
                        "--expect-status", 200, "--check")
         yield spoken
     shutil.rmtree(server.data)
@@ -112,6 +112,7 @@ def bench_scenario(bench):
             print(f"  {name:<16}{scenarios.find(name).title}")
         return
     for scenario in bench.options.scenarios:
+        bench.titles[scenario.name] = scenario.title
         asked = bench.options.protocol
         protocols = [protocol for protocol in scenario.protocols if asked in (None, protocol)]
         if not protocols:

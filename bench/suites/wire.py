@@ -24,7 +24,7 @@ def wire_get(bench):
         for scenario, pipeline in (("get", 1), ("get-pipelined", 16)):
             shape = ["--keys", KEYS, "--connections", 50, "--pipeline", pipeline, "--expect-status", 200]
             for one in (wire, redis):
-                bench.warm(one, *shape)
+                bench.warm(one, KEYS, *shape)
             title = f"GET of a cached record, 50 connections, {pipeline} in flight on each"
             ours, theirs = in_turn(bench, title, scenario, {"freshet wire": wire, "redis": redis},
                                    [*shape, "--seconds", bench.seconds(5), "--warmup", 1])

@@ -121,6 +121,18 @@ class TestLoads(HarnessTest):
     def test_no_answer_in_the_measured_time(self):
         self.refused("had no answer", plant=lambda server, _: server.pause(1), words=("--warmup", "0", "--seconds", "0.2"))
 
+    def test_a_load_that_hangs_is_killed(self):
+        with unittest.mock.patch("harness.bench.HANG_S", 0.5):
+            self.refused("did not end 0.5 s after its time; killed", plant=lambda server, _: server.pause(20))
+
+    def test_all_records_are_read_before_a_run(self):
+        asked = set()
+        bench = Bench(self.options(), self.folder)
+        with Planted("http", lambda server, request: asked.add(request.key)) as server:
+            server.values.update((f"{number:010}", b'{"a":1}') for number in range(50))
+            bench.warm(Served(server), 50, "--connections", "2", "--expect-status", "200")
+        self.assertEqual(len(asked), 50)
+
     def test_a_program_that_is_not_there(self):
         bench = Bench(self.options(), self.folder)
         bench.programs = self.folder
@@ -155,6 +167,7 @@ class TestRecords(HarnessTest):
         self.assertEqual((record["schema"], record["failure"], record["bench"]), (1, None, "scenario"))
         self.assertEqual(record["machine"]["cpus"], os.cpu_count())
         run = record["runs"][-1]
+        self.assertEqual(run["title"], "writes for a test")
         self.assertEqual((run["scenario"], run["label"]), ("writes", "freshet http"))
         self.assertGreater(run["server"]["cpu_us_per_op"], 0)
         self.assertIn("freshet", record["servers"]["freshet http"]["version"])
@@ -182,6 +195,19 @@ class TestRecords(HarnessTest):
             self.assertEqual(report.main([str(path), "--markdown", "-"]), 1)
         self.assertEqual(printed.getvalue(), "")
         self.assertIn("did not finish: the second server died", told.getvalue())
+
+    def test_what_was_measured_before_an_interruption_is_kept(self):
+        whole = scenarios.bench_scenario
+
+        def interrupted(bench):
+            whole(bench)
+            raise KeyboardInterrupt
+
+        with unittest.mock.patch.object(scenarios, "bench_scenario", interrupted), self.assertRaises(KeyboardInterrupt):
+            self.bench()
+        record = json.loads((self.folder / "scenario.json").read_text("utf-8"))
+        self.assertIn("KeyboardInterrupt", record["failure"])
+        self.assertEqual([run["scenario"] for run in record["runs"]], ["fill", "writes"])
 
     def test_a_server_whose_count_is_another_fails_it(self):
         counted = Freshet.answered
