@@ -11,6 +11,12 @@
 /* A slot: the upper half of the key's hash, and the row's number plus one; 0 is an empty slot. */
 #define SLOT_TAG(hash) ((hash)&0xffffffff00000000u)
 
+/* Fewer rows are sorted by comparing them. */
+#define RADIX_ROWS_MIN 64
+/* Keys differ in kind and collection, then in id or in field, value and id. What is still alike
+ * after so many rounds is sorted by comparing. */
+#define SORT_ROUNDS_MAX 6
+
 struct buffer_table *buffer_table_create(const struct buffer_limits *limits, atomic_uint *alive)
 {
     ASSERT(limits->rows_max >= 1 && limits->rows_max <= ROWS_MAX);
@@ -33,10 +39,11 @@ struct buffer_table *buffer_table_create(const struct buffer_limits *limits, ato
     table->rows = malloc(limits->rows_max * sizeof(struct buffer_row));
     table->slots = calloc(slots, sizeof(uint64_t));
     table->order = malloc(limits->rows_max * sizeof(struct buffer_order));
+    table->scratch = malloc(limits->rows_max * sizeof(struct buffer_order));
     table->keys = malloc(limits->keys_bytes_max);
     table->values = malloc(limits->values_bytes_max);
     if (table->rows == NULL || table->slots == NULL || table->order == NULL ||
-        table->keys == NULL || table->values == NULL) {
+        table->scratch == NULL || table->keys == NULL || table->values == NULL) {
         buffer_table_release(table);
         return NULL;
     }
@@ -63,6 +70,7 @@ void buffer_table_release(struct buffer_table *table)
         free(table->rows);
         free(table->slots);
         free(table->order);
+        free(table->scratch);
         free(table->keys);
         free(table->values);
         free(table);
@@ -175,13 +183,22 @@ const struct buffer_row *buffer_table_find(const struct buffer_table *table, str
     return slot == 0 ? NULL : &table->rows[(uint32_t)slot - 1];
 }
 
-/* ---- order ---- */
+/*
+ * ---- order ----
+ *
+ * In rounds: all keys of a group are told apart by eight bytes, behind those that they have in
+ * common. Whose eight bytes are equal too is a group of the next round.
+ */
 
 static uint64_t key_part(struct bytes key, size_t from)
 {
+    struct bytes rest = bytes_slice(key, from, 8);
+    if (rest.size == 8) {
+        return get_u64(rest.data);
+    }
     uint64_t part = 0;
-    for (size_t i = from; i < from + 8; i++) {
-        part = part << 8 | (i < key.size ? key.data[i] : 0);
+    for (size_t i = 0; i < 8; i++) {
+        part = part << 8 | (i < rest.size ? rest.data[i] : 0);
     }
     return part;
 }
@@ -202,61 +219,103 @@ static int order_compare(const void *a, const void *b, void *context)
     return bytes_compare(order_key(table, left), order_key(table, right));
 }
 
-static size_t common_prefix(struct bytes a, struct bytes b, size_t limit)
+static struct bytes common_prefix(struct bytes a, struct bytes b)
 {
     size_t size = 0;
-    while (size < limit && size < a.size && size < b.size && a.data[size] == b.data[size]) {
+    while (size < a.size && size < b.size && a.data[size] == b.data[size]) {
         size++;
     }
-    return size;
+    return bytes_slice(a, 0, size);
 }
 
-/* Rows whose keys have the first byte in common. */
-static void group_sort(const struct buffer_table *table, struct buffer_order *group, uint32_t count)
+static void parts_set(const struct buffer_table *table, struct buffer_order *group, uint32_t count)
 {
-    struct bytes first = order_key(table, &group[0]);
-    size_t common = first.size;
+    struct bytes common = order_key(table, &group[0]);
     for (uint32_t i = 1; i < count; i++) {
-        common = common_prefix(first, order_key(table, &group[i]), common);
+        struct bytes key = order_key(table, &group[i]);
+        if (!bytes_starts_with(key, common)) {
+            common = common_prefix(common, key);
+        }
     }
     for (uint32_t i = 0; i < count; i++) {
-        group[i].part = key_part(order_key(table, &group[i]), common);
+        group[i].part = key_part(order_key(table, &group[i]), common.size);
     }
-    qsort_r(group, count, sizeof(*group), order_compare, (void *)(uintptr_t)table);
 }
 
-static uint8_t first_byte(const struct buffer_table *table, const struct buffer_row *row)
+/* By their parts, byte after byte from the last one: many times as quick as comparing. */
+static void parts_sort(struct buffer_order *group, struct buffer_order *scratch, uint32_t count)
 {
-    return row->key_size == 0 ? 0 : table->keys[row->key_offset];
+    uint32_t at[8][256] = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t byte = 0; byte < 8; byte++) {
+            at[byte][group[i].part >> byte * 8 & 0xff]++;
+        }
+    }
+    struct buffer_order *from = group;
+    struct buffer_order *to = scratch;
+    for (uint32_t byte = 0; byte < 8; byte++) {
+        if (at[byte][from[0].part >> byte * 8 & 0xff] == count) {
+            continue; /* all have it in common */
+        }
+        uint32_t sum = 0;
+        for (uint32_t value = 0; value < 256; value++) {
+            uint32_t here = at[byte][value];
+            at[byte][value] = sum;
+            sum += here;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            to[at[byte][from[i].part >> byte * 8 & 0xff]++] = from[i];
+        }
+        struct buffer_order *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from != group) {
+        memcpy(group, from, count * sizeof(*group));
+    }
 }
 
-void buffer_table_order(const struct buffer_table *table, struct buffer_order *order_out)
+/* The group at place `first`. True: each of its rows has its place. */
+static bool group_sort(struct buffer_table *table, struct buffer_order *group, uint32_t first,
+                       uint32_t count, bool is_last_round)
 {
-    /* By first byte: what kind of row it is (row.h). Of one kind they have long beginnings in
-     * common. */
-    uint32_t at[256] = {0};
+    bool is_final = is_last_round || count < RADIX_ROWS_MIN;
+    parts_set(table, group, count);
+    if (is_final) {
+        qsort_r(group, count, sizeof(*group), order_compare, table);
+    } else {
+        parts_sort(group, table->scratch, count);
+    }
+    bool is_sorted = true;
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_alike = !is_final && i > 0 && group[i].part == group[i - 1].part;
+        group[i].group = is_alike ? group[i - 1].group : first + i;
+        is_sorted &= !is_alike;
+    }
+    return is_sorted;
+}
+
+void buffer_table_order(struct buffer_table *table, struct buffer_order *order_out)
+{
+    uint32_t count = 0;
     for (uint32_t i = 0; i < table->row_count; i++) {
         if (!table->rows[i].is_dead) {
-            at[first_byte(table, &table->rows[i])]++;
+            order_out[count++] = (struct buffer_order){.row = i};
         }
     }
-    uint32_t ends[256];
-    uint32_t sum = 0;
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t count = at[byte];
-        at[byte] = sum;
-        sum += count;
-        ends[byte] = sum;
-    }
-    ASSERT(sum == table->live_count);
-    for (uint32_t i = 0; i < table->row_count; i++) {
-        if (!table->rows[i].is_dead) {
-            order_out[at[first_byte(table, &table->rows[i])]++].row = i;
-        }
-    }
-    for (uint32_t byte = 0, from = 0; byte < 256; from = ends[byte], byte++) {
-        if (ends[byte] > from) {
-            group_sort(table, order_out + from, ends[byte] - from);
+    ASSERT(count == table->live_count);
+    bool is_sorted = false;
+    for (uint32_t round = 1; !is_sorted; round++) {
+        ASSERT(round <= SORT_ROUNDS_MAX);
+        is_sorted = true;
+        uint32_t end;
+        for (uint32_t first = 0; first < count; first = end) {
+            end = first + 1;
+            while (end < count && order_out[end].group == order_out[first].group) {
+                end++;
+            }
+            is_sorted &= end == first + 1 || group_sort(table, &order_out[first], first,
+                                                        end - first, round == SORT_ROUNDS_MAX);
         }
     }
 }

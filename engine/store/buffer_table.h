@@ -40,11 +40,11 @@ struct buffer_row {
     bool is_dead;
 };
 
-/* What sorting compares: eight bytes of the key, behind those that all keys begin with, as a
- * big-endian number. */
+/* A row's place in the order of keys; part and group serve to find it. */
 struct buffer_order {
-    uint64_t part;
+    uint64_t part; /* eight bytes of the key, as a big-endian number */
     uint32_t row;
+    uint32_t group; /* place of the first of those it could not be told from yet */
 };
 
 struct buffer_table {
@@ -53,7 +53,8 @@ struct buffer_table {
     struct buffer_limits limits;
     struct buffer_row *rows;
     uint64_t *slots;
-    struct buffer_order *order; /* when it is sorted */
+    struct buffer_order *order;   /* when it is sorted */
+    struct buffer_order *scratch; /* of sorting */
     uint8_t *keys;
     uint8_t *values;
     uint32_t slot_mask;
@@ -91,7 +92,7 @@ struct bytes buffer_table_key(const struct buffer_table *table, const struct buf
 struct bytes buffer_table_value(const struct buffer_table *table, const struct buffer_row *row);
 
 /* The live_count rows that are alive now, in the order of their keys. */
-void buffer_table_order(const struct buffer_table *table, struct buffer_order *order_out);
+void buffer_table_order(struct buffer_table *table, struct buffer_order *order_out);
 /* The table keeps that order, and takes no row until it is cleared. */
 void buffer_table_sort(struct buffer_table *table);
 /* The live rows of a sorted table by rank: 0 <= rank < order_count, in the order of their keys. */

@@ -104,6 +104,46 @@ Test(buffer_table, sorts_by_bytes_whatever_keys_have_in_common)
     buffer_table_release(table);
 }
 
+/* Keys of a few kinds, with much or little in common, as long or as short as the dice say. */
+static struct bytes random_key(uint64_t *seed, uint8_t out[64])
+{
+    static const char *const beginnings[] = {"", "a", "rproducts", "xproductscategory-of-lamps-",
+                                             "xproductscategory-of-lamps-and-"};
+    struct writer key = writer_of(out, 64);
+    writer_text(&key, beginnings[dice(seed, 5)]);
+    for (unsigned left = dice(seed, 30); left > 0; left--) {
+        writer_u8(&key, (uint8_t)(dice(seed, 8) == 0 ? dice(seed, 256) : dice(seed, 2)));
+    }
+    cr_assert_not(key.failed);
+    return writer_bytes(&key);
+}
+
+Test(buffer_table, sorts_many_rows_whatever_keys_have_in_common)
+{
+    uint64_t seed = 20261123;
+    cr_log_info("seed %llu", (unsigned long long)seed);
+    const struct buffer_limits large = {
+        .rows_max = 5000, .keys_bytes_max = 5000 * 64, .values_bytes_max = 1};
+    struct buffer_table *table = buffer_table_create(&large, NULL);
+    cr_assert_not_null(table);
+    for (unsigned round = 0; round < 20; round++) {
+        unsigned count = dice(&seed, large.rows_max + 1);
+        for (unsigned i = 0; i < count; i++) {
+            uint8_t key[64];
+            put_row(table, random_key(&seed, key), BYTES_EMPTY, true);
+        }
+        buffer_table_sort(table);
+        cr_assert_eq(table->order_count, table->live_count);
+        for (uint32_t rank = 1; rank < table->order_count; rank++) {
+            cr_assert_lt(bytes_compare(buffer_table_key(table, buffer_table_at(table, rank - 1)),
+                                       buffer_table_key(table, buffer_table_at(table, rank))),
+                         0);
+        }
+        buffer_table_clear(table);
+    }
+    buffer_table_release(table);
+}
+
 Test(buffer_table, keys_may_hold_zero_bytes)
 {
     struct buffer_table *table = buffer_table_create(&limits, NULL);
