@@ -380,6 +380,18 @@ static enum status buffer_get_persisted(struct store *store, struct bytes key,
     return store_get_persisted(buffer_of(store)->behind, key, value_out);
 }
 
+/* Of the rows as they are now. NULL: out of memory. */
+static struct buffer_overlay *overlay_of_now(struct store_buffer *buffer)
+{
+    if (buffer->overlay == NULL) {
+        if (!is_draining(buffer) && buffer->fills->row_count > 0) {
+            tables_swap(buffer); /* sorted once for all iterators to come, and for the store */
+        }
+        buffer->overlay = buffer_overlay_create(buffer->fills, buffer->drains, buffer->drained);
+    }
+    return buffer->overlay;
+}
+
 /* What is in the buffer goes over first if it is little; else it is laid over what the store shows:
  * always possible, also while the buffer is held or the store refuses. */
 static enum status iterator_create(struct store_buffer *buffer,
@@ -387,19 +399,18 @@ static enum status iterator_create(struct store_buffer *buffer,
                                    struct store_iterator **out)
 {
     *out = NULL;
+    struct buffer_overlay *overlay = NULL;
     if (store_buffer_rows(buffer) > SETTLE_ROWS_MAX || store_buffer_settle(buffer) != STATUS_OK) {
         drain_soon(buffer);
-        if (buffer->overlay == NULL) {
-            buffer->overlay = buffer_overlay_create(buffer->fills, buffer->drains, buffer->drained);
-        }
-        if (buffer->overlay == NULL) {
+        overlay = overlay_of_now(buffer);
+        if (overlay == NULL) {
             return STATUS_NO_MEMORY;
         }
     }
     struct store_iterator *behind;
     enum status status = create(buffer->behind, &behind);
     if (status == STATUS_OK) {
-        status = buffer_iterator_create(buffer->behind->vtable, behind, buffer->overlay, out);
+        status = buffer_iterator_create(buffer->behind->vtable, behind, overlay, out);
     }
     return status;
 }

@@ -5,16 +5,19 @@
 
 #include "protocol/base/assert.h"
 
-struct overlay_row {
-    const struct buffer_table *table;
-    const struct buffer_row *row;
+#define LAYERS 2
+
+/* Rows of one table, in the order of their keys. */
+struct layer {
+    struct buffer_table *table; /* held; NULL: it has none */
+    const struct buffer_order *order;
+    uint32_t count;
 };
 
 struct buffer_overlay {
     atomic_uint holders;
-    struct buffer_table *held[2];
-    uint32_t count;
-    struct overlay_row rows[]; /* by key; no key twice */
+    struct layer layers[LAYERS]; /* the younger one first: what it says of a key holds */
+    struct buffer_order order[]; /* of the younger one; the older one has its own */
 };
 
 enum shown { SHOWN_NOTHING, SHOWN_BEHIND, SHOWN_OVERLAY };
@@ -23,74 +26,47 @@ struct store_iterator {
     const struct store_vtable *vtable; /* of behind */
     struct store_iterator *behind;
     struct buffer_overlay *overlay; /* or NULL */
-    uint32_t at;                    /* in its rows: at or behind what is shown */
+    uint32_t at[LAYERS];            /* in their rows: at or behind what is shown */
     enum shown shown;
+    uint32_t layer; /* of the row that is shown, if it is the overlay's */
 };
 
 /* ---- the overlay ---- */
 
-static struct bytes overlay_key(const struct overlay_row *row)
+static const struct buffer_row *layer_row(const struct layer *layer, uint32_t at)
 {
-    return buffer_table_key(row->table, row->row);
+    ASSERT(at < layer->count);
+    return &layer->table->rows[layer->order[at].row];
 }
 
-/* Both in the order of their keys; where both have a key, the younger one's. */
-static void overlay_merge(struct buffer_overlay *overlay, const struct buffer_table *younger,
-                          const struct buffer_order *order, const struct buffer_table *older,
-                          uint32_t from)
+static struct bytes layer_key(const struct layer *layer, uint32_t at)
 {
-    uint32_t young = 0;
-    for (uint32_t old = from; young < younger->live_count || old < older->order_count;) {
-        struct overlay_row *row = &overlay->rows[overlay->count++];
-        int compared = old == older->order_count ? -1 : 1;
-        if (young < younger->live_count && old < older->order_count) {
-            compared = bytes_compare(buffer_table_key(younger, &younger->rows[order[young].row]),
-                                     buffer_table_key(older, buffer_table_at(older, old)));
-        }
-        if (compared > 0) {
-            *row = (struct overlay_row){older, buffer_table_at(older, old)};
-        } else {
-            *row = (struct overlay_row){younger, &younger->rows[order[young].row]};
-            young++;
-        }
-        old += compared >= 0;
-    }
+    return buffer_table_key(layer->table, layer_row(layer, at));
 }
 
-static void overlay_hold(struct buffer_overlay *overlay, struct buffer_table *younger,
-                         struct buffer_table *older, uint32_t from)
+static struct layer layer_of(struct buffer_table *table, const struct buffer_order *order,
+                             uint32_t count)
 {
-    if (younger->live_count > 0) {
-        overlay->held[0] = younger;
-        buffer_table_hold(younger);
+    if (count == 0) {
+        return (struct layer){0};
     }
-    if (older->order_count > from) {
-        overlay->held[1] = older;
-        buffer_table_hold(older);
-    }
+    buffer_table_hold(table);
+    return (struct layer){.table = table, .order = order, .count = count};
 }
 
 struct buffer_overlay *buffer_overlay_create(struct buffer_table *younger,
                                              struct buffer_table *older, uint32_t from)
 {
     ASSERT(from <= older->order_count);
-    size_t count = (size_t)younger->live_count + (older->order_count - from);
-    struct buffer_overlay *overlay = malloc(sizeof(*overlay) + count * sizeof(overlay->rows[0]));
-    struct buffer_order *order = malloc(((size_t)younger->live_count + 1) * sizeof(*order));
-    if (overlay == NULL || order == NULL) {
-        free(order);
-        free(overlay);
+    struct buffer_overlay *overlay =
+        malloc(sizeof(*overlay) + younger->live_count * sizeof(overlay->order[0]));
+    if (overlay == NULL) {
         return NULL;
     }
-    overlay->held[0] = NULL;
-    overlay->held[1] = NULL;
-    overlay->count = 0;
     atomic_init(&overlay->holders, 1);
-    buffer_table_order(younger, order);
-    overlay_merge(overlay, younger, order, older, from);
-    ASSERT(overlay->count <= count);
-    free(order);
-    overlay_hold(overlay, younger, older, from);
+    buffer_table_order(younger, overlay->order);
+    overlay->layers[0] = layer_of(younger, overlay->order, younger->live_count);
+    overlay->layers[1] = layer_of(older, older->order + from, older->order_count - from);
     return overlay;
 }
 
@@ -102,20 +78,20 @@ void buffer_overlay_release(struct buffer_overlay *overlay)
     unsigned before = atomic_fetch_sub_explicit(&overlay->holders, 1, memory_order_acq_rel);
     ASSERT(before > 0);
     if (before == 1) {
-        buffer_table_release(overlay->held[0]);
-        buffer_table_release(overlay->held[1]);
+        buffer_table_release(overlay->layers[0].table);
+        buffer_table_release(overlay->layers[1].table);
         free(overlay);
     }
 }
 
 /* The first of its rows at or behind the key. */
-static uint32_t overlay_find(const struct buffer_overlay *overlay, struct bytes key)
+static uint32_t layer_find(const struct layer *layer, struct bytes key)
 {
     uint32_t low = 0;
-    uint32_t high = overlay->count;
+    uint32_t high = layer->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (bytes_compare(overlay_key(&overlay->rows[middle]), key) < 0) {
+        if (bytes_compare(layer_key(layer, middle), key) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -146,11 +122,32 @@ enum status buffer_iterator_create(const struct store_vtable *behind_vtable,
     return STATUS_OK;
 }
 
-/* NULL: no more. */
-static const struct overlay_row *overlay_at(const struct store_iterator *iterator)
+/* The layer whose next row is next of all; LAYERS: there are no more. */
+static uint32_t overlay_next(const struct store_iterator *iterator)
 {
-    const struct buffer_overlay *overlay = iterator->overlay;
-    return overlay == NULL || iterator->at == overlay->count ? NULL : &overlay->rows[iterator->at];
+    uint32_t next = LAYERS;
+    for (uint32_t i = 0; iterator->overlay != NULL && i < LAYERS; i++) {
+        const struct layer *layers = iterator->overlay->layers;
+        if (iterator->at[i] < layers[i].count &&
+            (next == LAYERS || bytes_compare(layer_key(&layers[i], iterator->at[i]),
+                                             layer_key(&layers[next], iterator->at[next])) < 0)) {
+            next = i;
+        }
+    }
+    return next;
+}
+
+/* Past the row that is next in that layer, and past the older one of its key. */
+static void overlay_pass(struct store_iterator *iterator, uint32_t layer)
+{
+    const struct layer *layers = iterator->overlay->layers;
+    struct bytes key = layer_key(&layers[layer], iterator->at[layer]);
+    for (uint32_t i = layer; i < LAYERS; i++) {
+        if (iterator->at[i] < layers[i].count &&
+            bytes_equal(layer_key(&layers[i], iterator->at[i]), key)) {
+            iterator->at[i]++;
+        }
+    }
 }
 
 /* From where behind and overlay stand to the first row that is there. */
@@ -163,37 +160,39 @@ static void show(struct store_iterator *iterator)
             iterator->shown = SHOWN_NOTHING;
             return;
         }
-        const struct overlay_row *row = overlay_at(iterator);
-        if (row == NULL) {
+        uint32_t next = overlay_next(iterator);
+        if (next == LAYERS) {
             iterator->shown = has_behind ? SHOWN_BEHIND : SHOWN_NOTHING;
             return;
         }
-        int compared = has_behind
-                           ? bytes_compare(vtable->iterator_key(iterator->behind), overlay_key(row))
-                           : 1;
+        const struct layer *layer = &iterator->overlay->layers[next];
+        struct bytes key = layer_key(layer, iterator->at[next]);
+        int compared = has_behind ? bytes_compare(vtable->iterator_key(iterator->behind), key) : 1;
         if (compared < 0) {
             iterator->shown = SHOWN_BEHIND;
             return;
         }
-        if (compared == 0) {
-            vtable->iterator_next(iterator->behind); /* written, or deleted, since */
-            if (!row->row->is_put) {
-                iterator->at++;
-            }
-            continue;
-        }
-        if (row->row->is_put) {
+        bool is_put = layer_row(layer, iterator->at[next])->is_put;
+        if (compared > 0 && is_put) {
             iterator->shown = SHOWN_OVERLAY;
+            iterator->layer = next;
             return;
         }
-        iterator->at++;
+        if (compared == 0) {
+            vtable->iterator_next(iterator->behind); /* written, or deleted, since */
+        }
+        if (!is_put) {
+            overlay_pass(iterator, next);
+        }
     }
 }
 
 void buffer_iterator_seek(struct store_iterator *iterator, struct bytes key)
 {
     iterator->vtable->iterator_seek(iterator->behind, key);
-    iterator->at = iterator->overlay == NULL ? 0 : overlay_find(iterator->overlay, key);
+    for (uint32_t i = 0; iterator->overlay != NULL && i < LAYERS; i++) {
+        iterator->at[i] = layer_find(&iterator->overlay->layers[i], key);
+    }
     show(iterator);
 }
 
@@ -201,7 +200,7 @@ void buffer_iterator_next(struct store_iterator *iterator)
 {
     ASSERT(iterator->shown != SHOWN_NOTHING);
     if (iterator->shown == SHOWN_OVERLAY) {
-        iterator->at++;
+        overlay_pass(iterator, iterator->layer);
     } else {
         iterator->vtable->iterator_next(iterator->behind);
     }
@@ -216,8 +215,11 @@ bool buffer_iterator_valid(const struct store_iterator *iterator)
 struct bytes buffer_iterator_key(const struct store_iterator *iterator)
 {
     ASSERT(iterator->shown != SHOWN_NOTHING);
-    return iterator->shown == SHOWN_OVERLAY ? overlay_key(overlay_at(iterator))
-                                            : iterator->vtable->iterator_key(iterator->behind);
+    if (iterator->shown == SHOWN_BEHIND) {
+        return iterator->vtable->iterator_key(iterator->behind);
+    }
+    const struct layer *layer = &iterator->overlay->layers[iterator->layer];
+    return layer_key(layer, iterator->at[iterator->layer]);
 }
 
 struct bytes buffer_iterator_value(const struct store_iterator *iterator)
@@ -226,8 +228,8 @@ struct bytes buffer_iterator_value(const struct store_iterator *iterator)
     if (iterator->shown == SHOWN_BEHIND) {
         return iterator->vtable->iterator_value(iterator->behind);
     }
-    const struct overlay_row *row = overlay_at(iterator);
-    return buffer_table_value(row->table, row->row);
+    const struct layer *layer = &iterator->overlay->layers[iterator->layer];
+    return buffer_table_value(layer->table, layer_row(layer, iterator->at[iterator->layer]));
 }
 
 enum status buffer_iterator_status(const struct store_iterator *iterator)
