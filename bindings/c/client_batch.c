@@ -16,8 +16,9 @@ static const char *text_put(struct writer *out, struct bytes text)
 static void take_failure(const struct answer_operation *answer, struct writer *texts,
                          struct freshet_operation *operation)
 {
-    const char *type = text_put(texts, answer->type);
-    operation->status = core_status_of_code(answer->code, type);
+    operation->code = (int)answer->code;
+    operation->type = text_put(texts, answer->type);
+    operation->status = core_status_of_code(answer->code, operation->type);
     operation->detail = text_put(texts, answer->detail);
     if (*operation->detail == '\0') {
         operation->detail = freshet_status_text(operation->status);
@@ -49,6 +50,7 @@ static void take_state(const struct answer_operation *answer, struct freshet_ope
                                 .version = state->version};
     if (!state->is_there) {
         operation->status = FRESHET_NOT_FOUND;
+        operation->code = (int)answer->code;
         operation->detail = CORE_NO_RECORD;
     }
 }
@@ -59,6 +61,8 @@ static void take_operation(const struct answer_operation *answer, struct writer 
     bool is_get = operation->kind == FRESHET_BATCH_GET;
     bool is_state = is_get && (answer->code == 200 || answer->state.is_known);
     operation->status = FRESHET_OK;
+    operation->code = 0;
+    operation->type = "";
     operation->detail = "";
     operation->record = (struct freshet_record){0};
     operation->written = NOTHING_WRITTEN;
@@ -118,6 +122,8 @@ enum freshet_status freshet_batch(struct freshet *db, struct freshet_operation *
     }
     for (size_t index = 0; index < count && status != FRESHET_OK; index++) {
         operations[index].status = status;
+        operations[index].code = db->error.error.code;
+        operations[index].type = db->error.error.type;
         operations[index].detail = db->error.error.detail;
         operations[index].record = (struct freshet_record){0};
         operations[index].written = NOTHING_WRITTEN;

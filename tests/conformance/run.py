@@ -25,6 +25,8 @@ tests/run.py runs the same through test_c.py, test_python.py, test_node.py and t
           - rising: '${CHANGES}'                        saved changes, whose sequences must rise; expect: { sequences: how many }
           - distinct: ['${A}', '${B}']                  records of a snapshot in saved changes, each once; expect: { ids: how many }
           - foreign_position: {}                        save: { P: position }, of another store
+          - disk: fail | damage | mend                  the server's writes fail, or records on it are damaged; until mend or, of writes, a restart
+          - metric: name{labels}                        expect: { value }, of /metrics
           - sleep: seconds
           - repeat: 20
             steps: […]                              ${i} counts from 0
@@ -48,6 +50,7 @@ import unittest
 
 import yaml
 
+import damage
 import proxy as proxies
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -225,6 +228,7 @@ class World:
         self.proxy = proxies.Proxy(self.wire_port).start()
         self.name = driver
         self.driver = Driver(driver)
+        self.damage = None
         self.rest = self.server.client()
 
     @property
@@ -238,6 +242,7 @@ class World:
     def begin(self):
         """Before a case: all is as at the start but for the records."""
         self.proxy.clear()
+        self.mend()
         if self.driver.process.poll() is not None or self.driver.asked:
             self.driver.close()
             self.driver = Driver(self.name)
@@ -250,7 +255,15 @@ class World:
         self.rest.close()
         self.rest = self.server.client()
 
+    def mend(self):
+        if self.damage is not None:
+            self.damage.mend()
+            self.damage = None
+        if self.server.process is not None:
+            self.server.mend_writes()
+
     def close(self):
+        self.mend()
         status = self.driver.close()
         self.proxy.stop()
         self.rest.close()
@@ -388,6 +401,20 @@ class Case:
             server.kill()
         if what in ("start", "restart"):
             self.world.start_server()
+
+    def do_disk(self, what):
+        if what == "fail":
+            # Behind the header of the journal's first segment; the log, which is a file as well, is shorter.
+            self.world.server.fail_writes(4096)
+        elif what == "damage":
+            self.world.damage = damage.Damage(self.world.server.data)
+        else:
+            self.world.mend()
+
+    def do_metric(self, name):
+        lines = self.world.rest.request("GET", "/metrics").text.splitlines()
+        values = [line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == name]
+        return {"ok": {"value": int(values[0]) if values else 0}}
 
     def do_proxy(self, command):
         ((name, value),) = [(name, value) for name, value in command.items() if name not in ("seconds", "bytes")]

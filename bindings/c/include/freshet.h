@@ -196,8 +196,10 @@ struct freshet_operation {
     size_t size;
     const struct freshet_write_options *options; /* or NULL */
     /* out */
-    enum freshet_status status;     /* NOT_FOUND of GET as of freshet_get */
-    const char *detail;             /* when status is not OK */
+    enum freshet_status status; /* NOT_FOUND of GET as of freshet_get */
+    int code;                   /* when status is not OK these are as in freshet_error */
+    const char *type;
+    const char *detail;
     struct freshet_record record;   /* GET */
     struct freshet_written written; /* the others */
 };

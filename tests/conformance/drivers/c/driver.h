@@ -50,8 +50,8 @@ extern const struct named_operation record_operations[];
 extern const struct named_operation stream_operations[];
 
 uint64_t driver_clock_ns(void);
-/* The error's members, for an operation of a batch or a whole line. */
-void put_error(struct writer *out, enum freshet_status status, const struct freshet_error *error,
-               const char *detail);
+/* The error's members, for an operation of a batch or a whole line. NULL, or an error of another
+ * status: the status is all there is. */
+void put_error(struct writer *out, enum freshet_status status, const struct freshet_error *error);
 
 #endif

@@ -17,33 +17,6 @@ uint64_t driver_clock_ns(void)
 
 /* ---- errors ---- */
 
-/* What the server would have said, where only the status is there. */
-static unsigned code_of(enum freshet_status status)
-{
-    static const struct {
-        enum freshet_status status;
-        unsigned code;
-    } codes[] = {
-        {FRESHET_INVALID, 400},
-        {FRESHET_UNAUTHORIZED, 401},
-        {FRESHET_FORBIDDEN, 403},
-        {FRESHET_NOT_FOUND, 404},
-        {FRESHET_CONFLICT, 409},
-        {FRESHET_POSITION_EXPIRED, 410},
-        {FRESHET_PRECONDITION_FAILED, 412},
-        {FRESHET_TOO_LARGE, 413},
-        {FRESHET_UNPROCESSABLE, 422},
-        {FRESHET_BUSY, 503},
-        {FRESHET_NOT_MODIFIED, 304},
-    };
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-        if (codes[i].status == status) {
-            return codes[i].code;
-        }
-    }
-    return 0;
-}
-
 /* The contract's name of an error of the client's own. */
 static const char *own_type(enum freshet_status status)
 {
@@ -65,15 +38,14 @@ static const char *own_type(enum freshet_status status)
     return "";
 }
 
-void put_error(struct writer *out, enum freshet_status status, const struct freshet_error *error,
-               const char *detail)
+void put_error(struct writer *out, enum freshet_status status, const struct freshet_error *error)
 {
     put_name(out, "error");
     put_begin(out, '{');
     if (error == NULL || error->status != status) {
-        put_number(out, "code", code_of(status));
-        put_text(out, "type", code_of(status) == 0 ? own_type(status) : "");
-        put_text(out, "detail", detail == NULL ? freshet_status_text(status) : detail);
+        put_number(out, "code", 0);
+        put_text(out, "type", own_type(status));
+        put_text(out, "detail", freshet_status_text(status));
     } else {
         bool is_own = error->code == 0;
         put_number(out, "code", (uint64_t)error->code);
@@ -194,7 +166,7 @@ static void answer_operation(struct driver *driver, struct bytes object, operati
     put_end(out, '}');
     if (status != FRESHET_OK) {
         out->size = 1; /* behind the line's first brace */
-        put_error(out, status, driver->db == NULL ? NULL : freshet_error(driver->db), NULL);
+        put_error(out, status, driver->db == NULL ? NULL : freshet_error(driver->db));
     }
 }
 

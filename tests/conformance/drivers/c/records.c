@@ -247,7 +247,9 @@ static void put_result(struct writer *out, const struct freshet_operation *one)
     bool is_absent = is_get && one->status == FRESHET_NOT_FOUND && one->record.epoch > 0;
     put_begin(out, '{');
     if (one->status != FRESHET_OK && !is_absent) {
-        put_error(out, one->status, NULL, one->detail);
+        const struct freshet_error error = {
+            .status = one->status, .code = one->code, .type = one->type, .detail = one->detail};
+        put_error(out, one->status, &error);
     } else {
         put_name(out, "ok");
         put_begin(out, '{');
