@@ -11,7 +11,7 @@ import time
 
 from harness import results
 from harness.results import PREPARATION, ROOT
-from harness.servers import BenchError, Floor, Freshet, Spoken, tail
+from harness.servers import BenchError, Floor, Freshet, Spoken, first_line, tail
 from peers import peers
 
 # A program that loads a server ends soon after the time that it was given, or by its timeouts; one that takes so much
@@ -179,10 +179,6 @@ class Bench:
     def seconds(self, usual):
         """The length of a run: what was asked for, for all alike, or what is usual."""
         return self.options.seconds if self.options.seconds is not None else usual
-
-
-def first_line(error):
-    return str(error).partition("\n")[0].rstrip(":")
 
 
 def parsed(text, label, server):

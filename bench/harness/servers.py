@@ -18,6 +18,11 @@ class BenchError(Exception):
     """Something that makes the measurement impossible; its text says what."""
 
 
+def first_line(error):
+    """What went wrong, without the lines of a log behind it."""
+    return str(error).partition("\n")[0].rstrip(":")
+
+
 def free_port():
     """Free now: for a foreign server that cannot take port 0."""
     with socket.socket() as probe:

@@ -49,6 +49,15 @@ def print_table(title, rows):
               f"{latency['p50']:>9.0f}{latency['p99']:>9.0f}{latency['p99.9']:>10.0f}")
 
 
+def print_kinds(rows):
+    """Of a mix, the latency of each kind of operation."""
+    print(f"  {'of each kind':<20}{'':<6}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}")
+    for label, reports in rows.items():
+        for kind in reports[0]["latency_us_by_kind"]:
+            of_kind = [middle(reports, "latency_us_by_kind", kind, name) for name in ("p50", "p99", "p99.9")]
+            print(f"  {label:<20}{kind:<6}{of_kind[0]:>9.0f}{of_kind[1]:>9.0f}{of_kind[2]:>10.0f}")
+
+
 def print_streams(title, rows):
     print(f"\n{title}")
     print(f"  {'':<38}{'writes a second':>16}{'write p50 us':>14}{'p99':>9}{'notice p50 us':>15}{'p99':>9}"

@@ -1,7 +1,7 @@
 """Ours beside the peers: runs in turn, ratios of neighbouring runs, and the table of what was asked and what came out.
 
-A peer that is not installed, does not start or gives wrong answers is left out: it is named at once and in the table, and
-the benchmark fails in the end. Without one of ours, or the floor, the work is left out.
+A peer that is not installed, does not start or gives wrong answers is left out of that work: it is named at once and in the
+table, and the benchmark fails in the end. Without one of ours, or the floor, the work is left out.
 """
 
 import contextlib
@@ -10,13 +10,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-from harness.servers import BenchError
+from harness.servers import BenchError, first_line
 from harness.tables import print_table
-
-
-# Without these a comparison has no meaning.
-NEEDED = ("freshet http", "freshet wire", "floor")
-
+from report.measured import is_floor, is_ours
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -33,13 +29,10 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """A server that takes part in some work: with options of its own, in each round or in every so manieth; `run` is for
-    what no load can be put on."""
+    """A server that takes part in some work: with options of its own; `run` is for what no load can be put on."""
 
     server: object
     more: tuple = ()
-    every: int = 1
-    seconds: float | None = None
     run: Callable | None = None
 
 
@@ -77,27 +70,27 @@ class Comparison:
     def __init__(self, bench, work_count):
         self.bench = bench
         self.rows = []
-        self.missing = {}
-        self.left_out = {}
+        self.title = ""  # of the work that is being done
+        self.missing = {}  # from that work: label -> why
         self.work_count = work_count
         self.work_index = 0
         self.started_s = time.monotonic()
 
     # ---- work ----
 
-    @contextlib.contextmanager
-    def work(self, title, about_s):
+    def do(self, work):
         """One kind of work. What makes it impossible does not stop the others."""
         self.work_index += 1
+        self.title = self.bench.titles[work.name] = work.title
+        self.missing = {}
         spent_s = time.monotonic() - self.started_s
-        print(f"\n[{self.work_index}/{self.work_count}] {title}: about {max(1, round(about_s))} s "
-              f"({spent_s / 60:.1f} min so far)", flush=True)
+        print(f"\n[{self.work_index}/{self.work_count}] {work.name}: {work.title}: about "
+              f"{max(1, round(work.takes_s(self.bench)))} s ({spent_s / 60:.1f} min so far)", flush=True)
         try:
-            yield title
-        except BenchError as error:
-            print(f"  left out: {error}", flush=True)
-            self.left_out[title] = first_line(error)
-            self.rows.append(Row(title, verdict=f"left out: {first_line(error)}"))
+            work.measure(self)
+        except (BenchError, OSError) as error:
+            self.bench.leave_out(work.title, error)
+            self.rows.append(Row(work.title, verdict=f"left out: {first_line(error)}"))
 
     def start(self, stack, label, make):
         """A peer that runs until the stack is left, None if it does not run."""
@@ -108,26 +101,31 @@ class Comparison:
             return None
 
     def try_to(self, label, do, *arguments, **named):
-        """What may go wrong with a peer: None if it did."""
+        """What may go wrong with a peer: None if it did. Without ours or the floor a comparison has no meaning."""
         try:
             return do(*arguments, **named)
         except (BenchError, OSError) as error:
+            if is_ours(label) or is_floor(label):
+                raise
             self.miss(label, error)
             return None
 
     def miss(self, label, error):
-        print(f"  without {label}: {error}", flush=True)
-        self.missing.setdefault(label, first_line(error))
+        if label not in self.missing:
+            self.missing[label] = first_line(error)
+            self.bench.leave_out(f"{self.title}: {label}", error)
 
     # ---- runs ----
 
-    def rounds(self, contestants, shape, runs, *, seconds, warmup_s, scenario):
-        """Runs in turn, A B A B. label -> a report for each round, None for one that it did not take part in."""
+    def rounds(self, contestants, shape, windows, every, *, scenario):
+        """Runs in turn, A B A B. label -> a report for each round, None for one that it did not take part in. every: label
+        -> in every so manieth round it takes part."""
+        runs = windows.rounds_of(self.bench)
         reports = {label: [None] * runs for label in contestants}
         for index in range(runs):
             for label, one in contestants.items():
-                if index % one.every == 0 and label not in self.missing:
-                    arguments = [*shape, *one.more, "--seconds", min(seconds, one.seconds or seconds), "--warmup", warmup_s]
+                if index % every[label] == 0 and label not in self.missing:
+                    arguments = [*shape, *one.more, *windows.arguments(self.bench)]
                     reports[label][index] = self.one_run(label, one, arguments, scenario)
         return {label: some for label, some in reports.items() if any(some)}
 
@@ -135,17 +133,18 @@ class Comparison:
         if one.run is not None:
             report = self.try_to(label, one.run)
             return report and self.bench.keep(report, label, one.server, scenario)
-        if label in NEEDED:
-            return self.bench.load(label, one.server, *arguments, scenario=scenario)
         return self.try_to(label, self.bench.load, label, one.server, *arguments, scenario=scenario)
 
-    def show(self, title, reports):
-        print_table(title, {label: [report for report in some if report] for label, some in reports.items()})
+    def show(self, reports, how=""):
+        print_table(f"{self.title}{how and ', '}{how}",
+                    {label: [report for report in some if report] for label, some in reports.items()})
 
     # ---- the table ----
 
-    def against(self, work, reports, ours, beside, measure, limit=None, *, at_least=False):
-        """Ours by theirs, the median of neighbouring runs; with a limit, a check."""
+    def against(self, reports, ours, beside, measure, limit=None, *, at_least=False, work=None):
+        """Ours by theirs, the median of neighbouring runs; with a limit, a check. work: its name in the table, if not that
+        of the whole."""
+        work = work or self.title
         if ours not in reports or beside not in reports:
             label = beside if ours in reports else ours
             self.rows.append(Row(work, measure.name, beside=label, target=limit_text(limit, at_least),
@@ -157,8 +156,9 @@ class Comparison:
                   f"{beside} {measure.text([other for _, other in pairs])}", f"{ratio:.3g}")
         self.judge(row, f"{work}: {measure.name}, {ours} / {beside}", ratio, limit, at_least=at_least)
 
-    def bound(self, work, reports, ours, measure, limit, *, beside=""):
+    def bound(self, reports, ours, measure, limit, *, beside="", work=None):
         """Ours alone, against a limit in the measure's own unit."""
+        work = work or self.title
         some = [report for report in reports[ours] if report]
         row = Row(work, measure.name, f"{ours} {measure.text(some)}", beside)
         self.judge(row, f"{work}: {measure.name}, {ours}", statistics.median(map(measure.of, some)), limit,
@@ -187,19 +187,6 @@ class Comparison:
             cells[0], shown = "" if row.work == shown else row.work, row.work
             padded = (cell.ljust(width) for cell, width in zip(cells, (*widths, 0), strict=True))
             print("  " + "  ".join(padded).rstrip())
-
-    def finish(self):
-        """Prints the table; raises when something is missing from it."""
-        self.print_rows()
-        wrong = [f"without {label}: {reason}" for label, reason in self.missing.items()]
-        wrong += [f"left out: {title}: {reason}" for title, reason in self.left_out.items()]
-        if wrong:
-            raise BenchError("; ".join(wrong))
-
-
-def first_line(error):
-    return str(error).partition("\n")[0].rstrip(":")
-
 
 def limit_text(limit, at_least=False, unit=""):
     return "" if limit is None else f"{'>=' if at_least else '<='} {limit:g}{unit}"

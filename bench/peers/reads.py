@@ -3,80 +3,92 @@
 import contextlib
 
 from peers import peers
-from peers.common import FAR_EVERY, GET_KEYS, HTTP, READ, READ_WARMUP_S, WIRE, read_seconds, warm
+from peers.common import FAR, GET_KEYS, HTTP, READ, READS, WIRE, Work
 from peers.comparison import CPU, Contestant
 
-
-def read_field(comparison, stack):
-    """All that answer reads, filled or warm; label -> contestant. Those without a limit near run in every second round."""
-    bench = comparison.bench
-    folder, core, load_core = bench.folder, bench.options.server_core, bench.options.load_core
-    server = stack.enter_context(bench.freshet())
-    bench.fill(server, GET_KEYS)
-    warm(bench, server)
-    answer = bench.capture(server, *READ)
-    floor = stack.enter_context(bench.floor(answer))
-    field = {HTTP: Contestant(server), "floor": Contestant(floor), WIRE: Contestant(bench.over(server, "wire"))}
-    origin = bench.program("bench_floor"), load_core
-    beside = {
-        "redis": (lambda: peers.Redis(folder, core), fill, 1),
-        "nginx fixed": (lambda: peers.NginxFixed(folder, core, answer), None, 1),
-        "memcached": (lambda: peers.Memcached(folder, core), fill, 1),
-        "nginx cache": (lambda: peers.NginxCache(folder, core, answer, *origin), warm, FAR_EVERY),
-        "varnish": (lambda: peers.Varnish(folder, core, answer, *origin), warm, FAR_EVERY),
-        "h2o": (lambda: peers.H2o(folder, core, answer), None, FAR_EVERY),
-        "node+sqlite": (lambda: peers.Node(folder, core, durable=False), fill, FAR_EVERY),
-    }
-    for label, (make, prepare, every) in beside.items():
-        peer = comparison.start(stack, label, make)
-        if peer and (prepare is None or comparison.try_to(label, prepare, bench, peer)):
-            more = ("--path", peer.path) if label == "h2o" else ()
-            field[label] = Contestant(peer, more, every)
-    return field
+# label -> in every so manieth round
+CACHED = {HTTP: 1, "floor": 1, WIRE: 1, "redis": 1, "nginx fixed": 1, "memcached": 1, "nginx cache": FAR, "varnish": FAR,
+          "h2o": FAR, "node+sqlite": FAR}
+PIPELINED = {HTTP: 1, "floor": 1, WIRE: 1, "redis": 1, "nginx fixed": FAR, "memcached": FAR}
+UNCACHED = {HTTP: 1, "floor": 1}
 
 
 def fill(bench, peer):
     return bench.fill(peer, GET_KEYS)
 
 
-def reads(comparison):
-    runs, seconds = comparison.bench.options.runs, read_seconds(comparison)
-    each_s = seconds + READ_WARMUP_S + 0.2
+def warm(bench, peer):
+    bench.warm(peer, GET_KEYS, "--connections", 50)
+    return True
+
+
+def read_field(comparison, stack, labels):
+    """Ours, the floor and those peers, filled or warm; label -> contestant."""
+    bench = comparison.bench
+    folder, core, load_core = bench.folder, bench.options.server_core, bench.options.load_core
+    server = stack.enter_context(bench.freshet())
+    fill(bench, server)
+    warm(bench, server)
+    answer = bench.capture(server, *READ)
+    floor = stack.enter_context(bench.floor(answer))
+    field = {HTTP: Contestant(server), "floor": Contestant(floor), WIRE: Contestant(bench.over(server, "wire"))}
+    origin = bench.program("bench_floor"), load_core
+    beside = {
+        "redis": (lambda: peers.Redis(folder, core), fill),
+        "nginx fixed": (lambda: peers.NginxFixed(folder, core, answer), None),
+        "memcached": (lambda: peers.Memcached(folder, core), fill),
+        "nginx cache": (lambda: peers.NginxCache(folder, core, answer, *origin), warm),
+        "varnish": (lambda: peers.Varnish(folder, core, answer, *origin), warm),
+        "h2o": (lambda: peers.H2o(folder, core, answer), None),
+        "node+sqlite": (lambda: peers.Node(folder, core, durable=False), fill),
+    }
+    for label, (make, prepare) in beside.items():
+        peer = comparison.start(stack, label, make) if label in labels else None
+        if peer and (prepare is None or comparison.try_to(label, prepare, bench, peer)):
+            field[label] = Contestant(peer, ("--path", peer.path) if label == "h2o" else ())
+    return field
+
+
+def cached(comparison):
     with contextlib.ExitStack() as stack:
-        field = {}
-        with comparison.work("cached GET, 50 connections", 25 + each_s * (6 * runs + 4 * -(-runs // FAR_EVERY))) as work:
-            field = read_field(comparison, stack)
-            reports = comparison.rounds(field, READ, runs, scenario="get", seconds=seconds, warmup_s=READ_WARMUP_S)
-            comparison.show(work, reports)
-            comparison.against(work, reports, HTTP, "floor", CPU, 1.25)
-            for label in ("nginx fixed", "varnish", "redis", "memcached"):
-                comparison.against(work, reports, HTTP, label, CPU, 1)
-            for label in ("nginx cache", "h2o", "node+sqlite"):
-                comparison.against(work, reports, HTTP, label, CPU)
-            for label in ("floor", "redis", "memcached"):
-                comparison.against(work, reports, WIRE, label, CPU)
-        pipelining = {label: field[label] for label in (HTTP, "floor", WIRE, "redis") if label in field}
-        pipelining |= {label: Contestant(field[label].server, every=FAR_EVERY) for label in ("nginx fixed", "memcached")
-                       if label in field}
-        with comparison.work("cached GET, pipelined by 16", each_s * (4 * runs + 2 * -(-runs // FAR_EVERY))) as work:
-            reports = comparison.rounds(pipelining, [*READ, "--pipeline", 16], runs, scenario="get-pipelined",
-                                        seconds=seconds, warmup_s=READ_WARMUP_S)
-            comparison.show(work, reports)
-            comparison.against(work, reports, HTTP, "floor", CPU, 3)
-            comparison.against(work, reports, HTTP, "redis", CPU, 1)
-            for label in ("nginx fixed", "memcached"):
-                comparison.against(work, reports, HTTP, label, CPU)
-            comparison.against(work, reports, WIRE, "redis", CPU)
+        field = read_field(comparison, stack, CACHED)
+        reports = comparison.rounds(field, READ, READS, CACHED, scenario="get")
+        comparison.show(reports)
+        comparison.against(reports, HTTP, "floor", CPU, 1.25)
+        for label in ("nginx fixed", "varnish", "redis", "memcached"):
+            comparison.against(reports, HTTP, label, CPU, 1)
+        for label in ("nginx cache", "h2o", "node+sqlite"):
+            comparison.against(reports, HTTP, label, CPU)
+        for label in ("floor", "redis", "memcached"):
+            comparison.against(reports, WIRE, label, CPU)
+
+
+def pipelined(comparison):
+    with contextlib.ExitStack() as stack:
+        field = read_field(comparison, stack, PIPELINED)
+        reports = comparison.rounds(field, [*READ, "--pipeline", 16], READS, PIPELINED, scenario="get-pipelined")
+        comparison.show(reports)
+        comparison.against(reports, HTTP, "floor", CPU, 3)
+        comparison.against(reports, HTTP, "redis", CPU, 1)
+        for label in ("nginx fixed", "memcached"):
+            comparison.against(reports, HTTP, label, CPU)
+        comparison.against(reports, WIRE, "redis", CPU)
 
 
 def uncached(comparison):
-    bench, runs, seconds = comparison.bench, comparison.bench.options.runs, read_seconds(comparison)
-    with comparison.work("uncached GET, 50 connections", 5 + 2 * runs * (seconds + READ_WARMUP_S)) as work, \
-            bench.freshet(cache=0) as server:
-        bench.fill(server, GET_KEYS)
+    bench = comparison.bench
+    with bench.freshet(cache=0) as server:
+        fill(bench, server)
         warm(bench, server)
         with bench.floor(bench.capture(server, *READ)) as floor:
             field = {HTTP: Contestant(server), "floor": Contestant(floor)}
-            reports = comparison.rounds(field, READ, runs, scenario="get-uncached", seconds=seconds, warmup_s=READ_WARMUP_S)
-        comparison.show(work, reports)
-        comparison.against(work, reports, HTTP, "floor", CPU, 2.2)
+            reports = comparison.rounds(field, READ, READS, UNCACHED, scenario="get-uncached")
+        comparison.show(reports)
+        comparison.against(reports, HTTP, "floor", CPU, 2.2)
+
+
+WORK = (
+    Work("get", "cached GET, 50 connections", lambda bench: 15 + READS.takes_s(bench, CACHED), cached),
+    Work("get-pipelined", "cached GET, pipelined by 16", lambda bench: 8 + READS.takes_s(bench, PIPELINED), pipelined),
+    Work("get-uncached", "uncached GET, 50 connections", lambda bench: 3 + READS.takes_s(bench, UNCACHED), uncached),
+)

@@ -3,31 +3,29 @@
 import contextlib
 
 from peers import peers
-from peers.common import (FAR_EVERY, FLOOR_SECONDS, HTTP, SHORT_SECONDS, VALUE_BYTES, WIRE, WRITE_SECONDS, WRITE_WARMUP_S,
-                          write_runs)
+from peers.common import FAR, HTTP, VALUE_BYTES, WIRE, WRITES, Work
 from peers.comparison import CPU, RATE, Contestant
 
 PUT_KEYS = 100000
 PUT = ["--method", "put", "--keys", PUT_KEYS, "--expect-status", "200,201"]
 # Of a record in the store: collection, id and what stands between them.
 STORE_KEY_BYTES = 20
+SETUP_S = 8
+# label -> in every so manieth round
+SYNC_50 = {HTTP: 1, "redis always": 1, "node+sqlite": FAR}
+SYNC_500 = {HTTP: 1, "floor": 1, "db_bench": 1}
+NONE = {HTTP: 1, "redis": 1, WIRE: FAR}
 
 
-def put_rounds(comparison, field, connections, scenario):
-    return comparison.rounds(field, [*PUT, "--connections", connections], write_runs(comparison), scenario=scenario,
-                             seconds=comparison.bench.seconds(WRITE_SECONDS), warmup_s=WRITE_WARMUP_S)
-
-
-def put_seconds(comparison, *lengths):
-    """How long runs of at most these lengths take."""
-    usual = comparison.bench.seconds(WRITE_SECONDS)
-    return 10 + write_runs(comparison) * sum(min(usual, length) + WRITE_WARMUP_S for length in lengths)
+def put_rounds(comparison, field, connections, every, scenario):
+    reports = comparison.rounds(field, [*PUT, "--connections", connections], WRITES, every, scenario=scenario)
+    comparison.show(reports)
+    return reports
 
 
 def durable_50(comparison):
     bench = comparison.bench
-    about_s = put_seconds(comparison, WRITE_SECONDS, WRITE_SECONDS, SHORT_SECONDS / 2)
-    with comparison.work("durable PUT, 50 connections", about_s) as work, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         server = stack.enter_context(bench.freshet())
         bench.fill(server, PUT_KEYS)
         field = {HTTP: Contestant(server)}
@@ -37,46 +35,49 @@ def durable_50(comparison):
         # It syncs for each record: filling it first would take minutes.
         node = comparison.start(stack, "node+sqlite", lambda: peers.Node(bench.folder, bench.options.server_core))
         if node:
-            field["node+sqlite"] = Contestant(node, every=FAR_EVERY, seconds=SHORT_SECONDS)
-        reports = put_rounds(comparison, field, 50, "put-sync")
-        comparison.show(work, reports)
-        comparison.against(work, reports, HTTP, "redis always", RATE, 0.9, at_least=True)
-        comparison.against(work, reports, HTTP, "redis always", CPU)
-        comparison.against(work, reports, HTTP, "node+sqlite", RATE)
+            field["node+sqlite"] = Contestant(node)
+        reports = put_rounds(comparison, field, 50, SYNC_50, "put-sync")
+        comparison.against(reports, HTTP, "redis always", RATE, 0.9, at_least=True)
+        comparison.against(reports, HTTP, "redis always", CPU)
+        comparison.against(reports, HTTP, "node+sqlite", RATE)
 
 
 def durable_500(comparison):
     bench = comparison.bench
-    about_s = put_seconds(comparison, WRITE_SECONDS, FLOOR_SECONDS, WRITE_SECONDS)
-    with comparison.work("durable PUT, 500 connections", about_s) as work, bench.freshet() as server:
+    with bench.freshet() as server:
         bench.fill(server, PUT_KEYS)
         answer = bench.capture(server, *PUT)
         with bench.floor(answer, bodies=True) as floor:
-            field = {HTTP: Contestant(server), "floor": Contestant(floor, seconds=FLOOR_SECONDS)}
+            field = {HTTP: Contestant(server), "floor": Contestant(floor)}
             database = comparison.try_to("db_bench", peers.DbBench, bench.folder, bench.options.server_core,
-                                         seconds=bench.seconds(WRITE_SECONDS), key_bytes=STORE_KEY_BYTES,
+                                         seconds=bench.seconds(WRITES.seconds), key_bytes=STORE_KEY_BYTES,
                                          value_bytes=VALUE_BYTES)
             if database:
                 field["db_bench"] = Contestant(database, run=database.run)
-            reports = put_rounds(comparison, field, 500, "put-sync-500")
-        comparison.show(work, reports)
-        comparison.against(work, reports, HTTP, "floor", CPU, 3.3)
-        comparison.against(work, reports, HTTP, "db_bench", RATE, 4, at_least=True)
-        comparison.against(work, reports, HTTP, "db_bench", CPU)
+            reports = put_rounds(comparison, field, 500, SYNC_500, "put-sync-500")
+        comparison.against(reports, HTTP, "floor", CPU, 3.3)
+        comparison.against(reports, HTTP, "db_bench", RATE, 4, at_least=True)
+        comparison.against(reports, HTTP, "db_bench", CPU)
 
 
 def put_none(comparison):
     bench = comparison.bench
-    about_s = put_seconds(comparison, WRITE_SECONDS, SHORT_SECONDS, SHORT_SECONDS)
-    with comparison.work("PUT, durability none, 50 connections", about_s) as work, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         server = stack.enter_context(bench.freshet(durability="none"))
         bench.fill(server, PUT_KEYS)
         field = {HTTP: Contestant(server)}
         redis = comparison.start(stack, "redis", bench.redis)
         if redis and comparison.try_to("redis", bench.fill, redis, PUT_KEYS):
-            field["redis"] = Contestant(redis, seconds=SHORT_SECONDS)
-        field[WIRE] = Contestant(bench.over(server, "wire"), seconds=SHORT_SECONDS)
-        reports = put_rounds(comparison, field, 50, "put-none")
-        comparison.show(work, reports)
-        comparison.against(work, reports, HTTP, "redis", CPU, 1.6)
-        comparison.against(work, reports, WIRE, "redis", CPU)
+            field["redis"] = Contestant(redis)
+        field[WIRE] = Contestant(bench.over(server, "wire"))
+        reports = put_rounds(comparison, field, 50, NONE, "put-none")
+        comparison.against(reports, HTTP, "redis", CPU, 1.6)
+        comparison.against(reports, WIRE, "redis", CPU)
+
+
+WORK = (
+    Work("put-sync", "durable PUT, 50 connections", lambda bench: SETUP_S + WRITES.takes_s(bench, SYNC_50), durable_50),
+    Work("put-sync-500", "durable PUT, 500 connections", lambda bench: SETUP_S + WRITES.takes_s(bench, SYNC_500),
+         durable_500),
+    Work("put-none", "PUT, durability none, 50 connections", lambda bench: SETUP_S + WRITES.takes_s(bench, NONE), put_none),
+)
