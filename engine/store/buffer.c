@@ -36,6 +36,7 @@ struct store_buffer {
     uint32_t drained;            /* of its rows have gone over */
     uint32_t target_rows;
     uint32_t rows_since_step;
+    uint32_t values_out; /* that are in a table, and not released */
     bool is_held;
     bool is_hastened;
     bool is_refused; /* what was to drain last: by the store, or for want of a table */
@@ -73,6 +74,7 @@ static void slice_add(struct store_buffer *buffer, const struct batch_row *row)
 static enum status slice_apply(struct store_buffer *buffer)
 {
     ASSERT(!buffer->is_held);
+    ASSERT(buffer->overlay == NULL); /* it would hide what goes over */
     enum status status = store_apply(buffer->behind, buffer->slice);
     buffer->is_refused = status == STATUS_BUSY;
     if (status != STATUS_OK && status != STATUS_BUSY) {
@@ -85,6 +87,7 @@ static enum status slice_apply(struct store_buffer *buffer)
 static enum status drains_clear(struct store_buffer *buffer)
 {
     ASSERT(buffer->drained == buffer->drains->order_count);
+    ASSERT(buffer->values_out == 0);
     if (buffer_table_is_shared(buffer->drains)) {
         struct buffer_table *other = NULL;
         if (atomic_load_explicit(&buffer->tables, memory_order_relaxed) < TABLES_MAX) {
@@ -145,7 +148,9 @@ static bool is_draining(const struct store_buffer *buffer)
 static enum status drain_all(struct store_buffer *buffer)
 {
     while (is_draining(buffer)) {
-        enum status status = buffer->is_held ? STATUS_BUSY : drain_slice(buffer, SLICE_ROWS_MAX);
+        bool is_over = buffer->drained == buffer->drains->order_count;
+        enum status status =
+            buffer->is_held && !is_over ? STATUS_BUSY : drain_slice(buffer, SLICE_ROWS_MAX);
         if (status != STATUS_OK) {
             return status;
         }
@@ -200,6 +205,7 @@ static enum status apply_around(struct store_buffer *buffer, const struct store_
     if (status != STATUS_OK || buffer->is_held) {
         return status == STATUS_OK ? STATUS_BUSY : status;
     }
+    ASSERT(!is_draining(buffer)); /* a get would find its rows before what goes around them */
     buffer->behind->vtable->batch_clear(buffer->slice);
     struct reader rows = row_batch_rows(batch);
     struct batch_row row;
@@ -361,6 +367,7 @@ static enum status buffer_get(struct store *store, struct bytes key, bool may_bl
         return STATUS_NOT_FOUND;
     }
     *value_out = (struct store_value){.bytes = buffer_table_value(table, row), .pin = buffer};
+    buffer->values_out++;
     return STATUS_OK;
 }
 
@@ -370,7 +377,10 @@ static void buffer_value_release(struct store *store, struct store_value *value)
     ASSERT(value->pin != NULL);
     if (value->pin != buffer) {
         store_value_release(buffer->behind, value);
+        return;
     }
+    ASSERT(buffer->values_out > 0);
+    buffer->values_out--;
     *value = (struct store_value){0};
 }
 
@@ -384,8 +394,11 @@ static enum status buffer_get_persisted(struct store *store, struct bytes key,
 static struct buffer_overlay *overlay_of_now(struct store_buffer *buffer)
 {
     if (buffer->overlay == NULL) {
-        if (!is_draining(buffer) && buffer->fills->row_count > 0) {
-            tables_swap(buffer); /* sorted once for all iterators to come, and for the store */
+        /* Sorted once for all iterators to come, and for the store; but a table that cannot drain
+         * now goes on to fill, so that applies find room. */
+        if (!is_draining(buffer) && buffer->fills->row_count > 0 && !buffer->is_held &&
+            !buffer->is_refused) {
+            tables_swap(buffer);
         }
         buffer->overlay = buffer_overlay_create(buffer->fills, buffer->drains, buffer->drained);
     }

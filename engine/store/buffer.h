@@ -16,7 +16,8 @@
  *            what a get without I/O could not tell, so the buffer did not have it.
  * Memory:    two tables of a fixed size, taken at creation and touched as they fill; a drained one
  *            that an iterator still shows is replaced, and goes with the iterator; six in all. And
- *            a batch, as large as the largest was.
+ *            a batch, as large as the largest was. A value that a get found in a table is released
+ *            before the next apply or step.
  * Invariant: a get, an iterator and a flush see all that was applied. While it is held the store
  *            stands still, at a state which was the newest one at a moment: so what a flush
  *            persists is a prefix of the history of applies, although rows go over in another

@@ -34,6 +34,19 @@ static enum status put_quietly(const char *key, const char *value)
     return store_apply(fixture.store, fixture.batch);
 }
 
+/* So many rows more, none of which was there before. */
+static enum status apply_rows(struct store *store, struct store_batch *batch, unsigned *next,
+                              unsigned count)
+{
+    store->vtable->batch_clear(batch);
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%08u", (*next)++ * 7919u % 100000000u);
+        store->vtable->batch_put(batch, bytes_of_text(key), BYTES_LITERAL("v"));
+    }
+    return store_apply(store, batch);
+}
+
 Test(buffer, a_row_stays_until_an_iterator_or_a_flush_needs_it_in_the_store)
 {
     put(&fixture, "a", "1");
@@ -136,6 +149,22 @@ Test(buffer, while_it_is_held_the_store_stands_still_and_applies_go_on)
     fixture.store->vtable->iterator_destroy(iterator);
 }
 
+Test(buffer, iterators_take_no_room_from_applies_while_it_is_held)
+{
+    cr_assert_eq(store_buffer_hold(fixture.buffer), STATUS_OK);
+    struct store_iterator *iterators[16];
+    unsigned next = 0;
+    for (unsigned i = 0; i < 16; i++) {
+        cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 1), STATUS_OK, "row %u", i);
+        cr_assert_eq(store_iterator_create(fixture.store, &iterators[i]), STATUS_OK);
+    }
+    cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 1), STATUS_BUSY);
+    for (unsigned i = 0; i < 16; i++) {
+        fixture.store->vtable->iterator_destroy(iterators[i]);
+    }
+    store_buffer_release(fixture.buffer);
+}
+
 Test(buffer, an_iterator_can_be_had_while_it_is_held_and_empty)
 {
     put(&fixture, "a", "1");
@@ -230,19 +259,6 @@ Test(buffer, steps_keep_pace_with_applies)
     cr_assert_leq(store_buffer_rows(buffer), 2 * 1024);
     store->vtable->batch_destroy(batch);
     store_buffer_destroy(&buffer);
-}
-
-/* So many rows more, none of which was there before. */
-static enum status apply_rows(struct store *store, struct store_batch *batch, unsigned *next,
-                              unsigned count)
-{
-    store->vtable->batch_clear(batch);
-    for (unsigned i = 0; i < count; i++) {
-        char key[16];
-        snprintf(key, sizeof(key), "%08u", (*next)++ * 7919u % 100000000u);
-        store->vtable->batch_put(batch, bytes_of_text(key), BYTES_LITERAL("v"));
-    }
-    return store_apply(store, batch);
 }
 
 Test(buffer, whatever_a_turn_brings_steps_drain_as_much_and_end_a_hurry)
@@ -349,6 +365,25 @@ Test(buffer, a_hurry_outlives_a_refusal_though_nothing_comes_any_more)
     (void)store_buffer_step(fixture.buffer);
     cr_assert_eq(store_buffer_hasten(fixture.buffer), STATUS_OK);
     cr_assert_eq(store_buffer_rows(fixture.buffer), 0);
+}
+
+Test(buffer, a_table_whose_rows_have_gone_over_is_used_again_also_while_it_is_held)
+{
+    struct store_iterator *iterators[16];
+    unsigned next = 0;
+    unsigned count = tables_exhaust(iterators, &next);
+    cr_assert_eq(store_buffer_hold(fixture.buffer), STATUS_OK, "the store has all of it");
+    uint64_t rows = store_memory_row_count(fixture.behind);
+    cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 8), STATUS_OK);
+    cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 8), STATUS_BUSY);
+    fixture.store->vtable->iterator_destroy(iterators[0]);
+    cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 8), STATUS_OK);
+    cr_assert_eq(apply_rows(fixture.store, fixture.batch, &next, 8), STATUS_BUSY, "two are full");
+    cr_assert_eq(store_memory_row_count(fixture.behind), rows);
+    for (unsigned i = 1; i < count; i++) {
+        fixture.store->vtable->iterator_destroy(iterators[i]);
+    }
+    store_buffer_release(fixture.buffer);
 }
 
 /* ---- against a naive model ---- */
