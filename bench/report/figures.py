@@ -13,8 +13,9 @@ from report.measured import METRICS, Group, Measured, Summary, is_floor, is_ours
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99")
 # Along a curve: what it costs, what it yields, how long it takes, what it holds.
-ALONG = {"cpu": "Server CPU per operation", "instructions": "Instructions per operation", "rate": "Throughput",
-         "notices": "Notices a second", "p99": "p99 latency", "rss": "Resident memory"}  # fmt: skip
+ALONG = {"cpu": "Server CPU per operation", "cpu_per_notice": "Server CPU per notice",
+         "instructions": "Instructions per operation", "rate": "Throughput", "notices": "Notices a second",
+         "p99": "p99 latency", "rss": "Resident memory"}  # fmt: skip
 AGAINST_RATE = ("p50", "p99", "p99.9")
 # A range wider than this gets a logarithmic axis.
 WIDE = 20
@@ -52,6 +53,7 @@ class Curves:
     name: str
     title: str
     x_label: str
+    y_label: str
     unit: str
     lines: list[Line]
     ticks: list[tuple[float, str]]  # along x; empty: the drawer chooses
@@ -121,7 +123,7 @@ def percentiles(name: str, title: str, family: list[Group]) -> Curves | None:
         if len(known) > 1:
             lines.append(Line(group.label, group.label, 0, known))
     ticks = [(_nines(percentile), percentile) for percentile in PERCENTILES]
-    return Curves(f"{name}-percentiles", title, "percentile", "us", lines, ticks, False, True) if lines else None
+    return Curves(f"{name}-percentiles", title, "percentile", "latency, µs", "us", lines, ticks, False, True) if lines else None
 
 
 def _still(name: str, family: list[Group]) -> list[Figure | None]:
@@ -174,8 +176,8 @@ def along(name: str, dimension: str, metric: str, family: list[Group], title: st
     heights = [summary.median for line in lines for _, summary in line.points]
     return Curves(
         name=f"{name}-{metric}-by-{dimension}", title=title, x_label=words.dimension(dimension),
-        unit=METRICS[metric].unit, lines=lines, ticks=ticks, log_x=dimension != "rate" and is_wide(places),
-        log_y=log_y or is_wide(heights),
+        y_label=words.axis(metric), unit=METRICS[metric].unit, lines=lines, ticks=ticks,
+        log_x=dimension != "rate" and is_wide(places), log_y=log_y or is_wide(heights),
     )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ METRICS = {
     metric.name: metric
     for metric in [
         Metric("cpu", "CPU per operation", "us", unless_zero(("server", "cpu_us_per_op"))),
+        Metric("cpu_per_notice", "CPU per notice", "us", unless_zero(("server", "cpu_us_per_notice"))),
         Metric("instructions", "instructions per operation", "", unless_zero(("server", "instructions_per_op"))),
         Metric("rate", "throughput", "/s", lambda run: number_at(run, "rate_per_s"), lower_is_better=False),
         Metric("writes", "writes", "/s", unless_zero(("writes_per_s",)), lower_is_better=False),

@@ -189,12 +189,12 @@ def _draw_curves(figure: Curves, colour_of: dict[str, str]) -> Sheet:
     height = max(CURVES_HEIGHT, 100 + (FONT + 3) * len(figure.lines))
     right = min(210.0, 26 + LETTER * max(len(line.label) for line in figure.lines))
     sheet, axes = _sheet(height, 52, right, 56, 44)
-    _title(sheet, height, figure.title, UNIT_NAMES[figure.unit] + (", logarithmic" if figure.log_y else ""))
+    _title(sheet, height, figure.title, figure.y_label + (", logarithmic" if figure.log_y else ""))
     for line in figure.lines:
         _draw_line(axes, line, colour_of[line.server])
     _scale_x(axes, figure)
     _scale_y(axes, figure)
-    axes.set_xlabel(figure.x_label, labelpad=6)
+    axes.set_xlabel(figure.x_label + (", logarithmic" if figure.log_x else ""), labelpad=6)
     _name_lines(axes, figure, colour_of, height)
     return sheet
 

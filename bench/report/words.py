@@ -58,7 +58,7 @@ def short(value: float, name: str = "") -> str:
 
 
 DIMENSIONS = {
-    "connections": "connections", "pipeline": "in flight on each", "rate": "offered rate (/s)", "records": "records",
+    "connections": "connections", "pipeline": "in flight on each", "rate": "offered rate, per second", "records": "records",
     "value_bytes": "size of a value", "threads": "threads", "subscribers": "subscribers", "shards": "shards",
 }  # fmt: skip
 
@@ -85,6 +85,12 @@ def setting(name: str, value: float) -> str:
 
 def point(coordinates: Point) -> str:
     return ", ".join(setting(name, value) for name, value in coordinates) or "–"
+
+
+def axis(metric: str) -> str:
+    """What an axis shows, and in what: 'CPU per operation, µs'; of sizes each tick has its unit."""
+    unit = {"us": ", µs", "/s": ", per second"}.get(METRICS[metric].unit, "")
+    return METRICS[metric].title + unit
 
 
 def head(metric: str) -> str:

@@ -237,6 +237,17 @@ class TheFigures(ReportCase):
         self.assertEqual((cpu.log_x, cpu.log_y), (True, False))
         self.assertEqual(cpu.ticks, [(1, "1"), (10, "10"), (100, "100"), (1000, "1k")])
 
+    def test_every_sweep_has_a_plot_whose_axes_say_what_they_show(self):
+        sweeps = {"connections": (1, 10000), "records": (10**4, 10**7), "value_bytes": (128, 1 << 20), "threads": (1, 2),
+                  "subscribers": (0, 10000), "shards": (1, 32)}
+        runs = [a_run("freshet http", 5, point={name: at}) for name, points in sweeps.items() for at in points]
+        found = self.figures("get", runs)
+        said = {name: found[f"peers-get-cpu-by-{name}"].x_label for name in sweeps}
+        self.assertEqual(said, {**{name: name for name in sweeps}, "value_bytes": "size of a value"})
+        self.assertEqual(found["peers-get-cpu-by-value_bytes"].ticks, [(128, "128 B"), (1 << 20, "1 MiB")])
+        self.assertEqual({name.split("-")[2]: figure.y_label for name, figure in found.items()},
+                         {"cpu": "CPU per operation, µs", "rate": "throughput, per second", "p99": "p99, µs", "rss": "RSS"})
+
     def test_a_second_dimension_becomes_lines_of_one_colour(self):
         points = [{"connections": count, "pipeline": depth} for count in (1, 10, 100) for depth in (1, 16)]
         runs = [a_run("freshet http", 5, point=point) for point in points]
