@@ -25,6 +25,8 @@
 #define ROOM_BYTES       (4u << 20)
 #define MANY_BYTES       (1u << 20)
 #define MANY_BYTES_SMALL (1u << 15)
+#define NESTED           1000000u
+#define NESTED_SMALL     1000u
 
 struct bench {
     struct bytes json;
@@ -84,6 +86,12 @@ static struct bytes run_validate(struct bench *bench)
 static struct bytes run_equal(struct bench *bench)
 {
     check(document_equal(bench->document, bench->other) ? STATUS_OK : STATUS_CONFLICT);
+    return BYTES_EMPTY;
+}
+
+static struct bytes run_differ(struct bench *bench)
+{
+    check(document_equal(bench->document, bench->other) ? STATUS_CONFLICT : STATUS_OK);
     return BYTES_EMPTY;
 }
 
@@ -190,6 +198,39 @@ static struct bytes many_members(size_t size)
     return writer_bytes(&out);
 }
 
+/* As many arrays in each other as there may be, around ones, of which the last is given. */
+static struct bytes nested(uint32_t count, uint64_t last)
+{
+    size_t size = DOCUMENT_DEPTH_MAX + 5 + count;
+    uint8_t *memory = malloc(size);
+    if (memory == NULL) {
+        check(STATUS_NO_MEMORY);
+    }
+    struct writer out = writer_of(memory, size);
+    for (int level = 1; level < DOCUMENT_DEPTH_MAX; level++) {
+        document_write_array(&out, 1);
+    }
+    document_write_array(&out, count);
+    for (uint32_t left = count; left > 0; left--) {
+        document_write_u64(&out, left > 1 ? 1 : last);
+    }
+    return writer_bytes(&out);
+}
+
+/* Two that differ at their very end: what reads them once per level takes many times as long. */
+static void measure_nested(struct bench *bench, uint32_t count)
+{
+    struct bytes document = nested(count, 1);
+    struct bytes other = nested(count, 2);
+    bench->document = document;
+    bench->other = other;
+    bench->what = "nested";
+    bench->rounds = 1;
+    measure(bench, "differ", run_differ);
+    free((void *)(uintptr_t)document.data);
+    free((void *)(uintptr_t)other.data);
+}
+
 int main(int argc, char **argv)
 {
     bool small = series_small(argc, argv);
@@ -211,6 +252,7 @@ int main(int argc, char **argv)
            document_count(bench.document), bench.json.size, bench.document.size);
     measure_all(&bench, "many members", 1);
     finish(&bench);
+    measure_nested(&bench, small ? NESTED_SMALL : NESTED);
 
     printf("hash %016llx\n", (unsigned long long)bench.hash);
     free((void *)(uintptr_t)many.data);

@@ -148,45 +148,6 @@ Test(compare, deep_objects_in_another_order_are_equal)
     cr_expect(document_equal(a, b));
 }
 
-/* An array in an array ... around many small elements, of which the last is given. */
-static struct bytes wrapped(int depth, uint32_t count, uint8_t last)
-{
-    struct writer out = new_writer(count + 200);
-    for (int level = 1; level < depth; level++) {
-        document_write_array(&out, 1);
-    }
-    document_write_array(&out, count);
-    for (uint32_t left = count; left > 1; left--) {
-        document_write_u64(&out, 1);
-    }
-    document_write_u64(&out, last);
-    return writer_bytes(&out);
-}
-
-/* The processor's time, so that what else the machine does counts little; the least of three. */
-static double seconds_to_compare(int depth)
-{
-    struct bytes a = wrapped(depth, 1000000, 1);
-    struct bytes b = wrapped(depth, 1000000, 2);
-    double least = 1e9;
-    for (int turn = 0; turn < 3; turn++) {
-        struct timespec from;
-        struct timespec to;
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
-        cr_assert_not(document_equal(a, b));
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
-        double seconds =
-            (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
-        least = seconds < least ? seconds : least;
-    }
-    return least;
-}
-
-Test(compare, a_deep_document_is_not_read_once_per_level)
-{
-    cr_assert_lt(seconds_to_compare(DOCUMENT_DEPTH_MAX), 8 * seconds_to_compare(1));
-}
-
 static const char *changed(const char *old_json, const char *new_json)
 {
     struct bytes old_document = old_json == NULL ? BYTES_EMPTY : document_of(old_json);
