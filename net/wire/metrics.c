@@ -20,8 +20,8 @@ static const uint8_t opcodes[] = {0, FRAME_OPCODES(OPCODE_VALUE)};
 #undef OPCODE_VALUE
 
 /* The frequent ones first: they are looked for one by one. 0: of what is no answer. */
-static const uint16_t codes[] = {200, 0,   201, 404, 304, 412, 400, 401, 403, 408,
-                                 409, 410, 413, 415, 422, 429, 500, 501, 503, 505};
+static const uint16_t codes[] = {200, 0,   201, 404, 304, 412, 400, 403, 408,
+                                 409, 410, 413, 422, 429, 500, 501, 503};
 #define CODE_COUNT (sizeof(codes) / sizeof(codes[0]))
 
 static_assert(OPCODE_PLACE_COUNT <= WIRE_OPCODE_PLACES, "every opcode has a place");

@@ -238,6 +238,37 @@ class TestPieces(WireTest):
             self.assertEqual(raw.frame()[1], plain_client.PING | 0x80)
 
 
+class TestPings(WireTest):
+    """429: a PING waits while the invalidations before it have no room, and no more than 16 of them do."""
+
+    def pings(self):
+        name = 'freshet_wire_requests_total{opcode="PING"} '
+        lines = self.request("GET", "/metrics").text.splitlines()
+        return sum(int(line[len(name) :]) for line in lines if line.startswith(name))
+
+    def test_one_more_than_may_wait_is_429_and_the_others_are_answered(self):
+        ids = range(100, 117)
+        with Raw(self.wire) as raw:
+            raw.send(frame(frames.SUBSCRIBE, frames.encode("Subscribe", collection="pets", credit=1000000), 1))
+            raw.send(frame(frames.SUBSCRIBE, frames.encode("Subscribe", invalidate=True), 2))
+            self.assertEqual(raw.frame_of(1)[3], 200)
+            self.assertEqual(raw.frame_of(2)[3], 200)
+            # 24 MB of changes, which nobody reads: more than what sockets hold, so that nothing goes out behind them.
+            for n in range(24):
+                self.put("/pets/large", {"n": n, "text": "x" * 500000})
+            raw.send(b"".join(frame(frames.PING, b"", request) for request in ids))
+            support.eventually(lambda: self.pings() == len(ids))
+            answers = {}
+            while len(answers) < len(ids):
+                _, opcode, _, code, request, body = raw.frame()
+                if request in ids:
+                    answers[request] = (opcode, code, body)
+        opcode, code, body = answers.pop(ids[-1])
+        self.assertEqual((opcode, code), (frames.ERROR, 429))
+        self.assertIn("16 PINGs", frames.decode("Error", body)["detail"])
+        self.assertEqual(set(answers.values()), {(frames.PING | 0x80, 200, b"")})
+
+
 class TestCredit(WireTest):
     """Credit exhaustion: no more comes than there is credit for, and then the rest."""
 

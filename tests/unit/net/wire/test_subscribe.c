@@ -276,6 +276,10 @@ Test(wire_subscribe, a_pong_waits_while_its_invalidations_have_no_room)
             cr_assert_eq(frame.header.id, next++, "in their order");
             cr_assert_eq(atomic_load(&turns_all()->server->statistics.invalidations_sent), 100);
         }
+        if (frame.header.opcode == FRAME_ERROR) {
+            cr_assert_eq(frame.header.id, 200);
+            cr_assert_eq(frame.header.code, 429);
+        }
         free((void *)(uintptr_t)(frame.body.data - FRAME_HEADER_BYTES));
     }
     cr_assert_eq(next, 100 + WIRE_PINGS_MAX);
