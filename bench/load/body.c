@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/load/keys.h"
 #include "bench/load/options.h"
 #include "protocol/base/assert.h"
+#include "protocol/base/dice.h"
 
 #define SERIAL_DIGITS BODY_SERIAL_DIGITS
 #define SHELF_DIGITS  2
@@ -127,11 +127,9 @@ uint8_t *body_pool_create(const struct body *body)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz      ";
     size_t bytes = POOL_BYTES + body->filler_size;
     uint8_t *pool = (uint8_t *)malloc(bytes);
-    struct keys random;
-    const struct keys_options options = {.theta = 0.5, .count = 1, .seed = POOL_SEED};
-    keys_init(&random, &options);
+    uint64_t random = dice_mix(POOL_SEED);
     for (size_t i = 0; pool != NULL && i < bytes; i++) {
-        pool[i] = (uint8_t)letters[keys_random(&random) % (sizeof(letters) - 1)];
+        pool[i] = (uint8_t)letters[dice_roll(&random) % (sizeof(letters) - 1)];
     }
     return pool;
 }
@@ -140,7 +138,7 @@ void body_patch(const struct body *body, const uint8_t *pool, uint64_t serial, u
                 uint8_t *at)
 {
     static const char hex[] = "0123456789abcdef";
-    uint64_t random = keys_mix(keys_mix(serial) ^ key);
+    uint64_t random = dice_mix(dice_mix(serial) ^ key);
     for (uint32_t i = 0; i < SERIAL_DIGITS; i++) {
         at[body->serial_offset + i] = (uint8_t)hex[serial >> (60 - 4 * i) & 15];
     }

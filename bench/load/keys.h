@@ -5,8 +5,7 @@
  * it zipfian).
  *
  * Owner:     one thread; each has its own generator, seeded from the run's seed and its index.
- * Memory:    fixed; set-up is O(1) whatever the range (the zeta sum is an integral beyond its first
- *            terms).
+ * Memory:    fixed; set-up takes the same time whatever the range.
  * Invariant: keys_next returns from <= key < from + count; latest one of the last count keys under
  *            the end that it was told.
  * Tests:     tests/unit/bench/load/test_keys.c
@@ -16,7 +15,7 @@
 
 #include <stdint.h>
 
-#define ZIPFIAN_THETA_DEFAULT 0.99
+#include "protocol/base/zipfian.h"
 
 enum distribution {
     DISTRIBUTION_UNIFORM,
@@ -40,10 +39,7 @@ struct keys {
     uint64_t random_state;
     uint64_t next_sequential;
     uint64_t end; /* latest: behind the newest key */
-    double zeta;
-    double alpha;
-    double eta;
-    double second; /* zeta of the first two terms */
+    struct zipfian zipfian;
 };
 
 extern const char *const distribution_names[DISTRIBUTION_COUNT];
@@ -55,10 +51,4 @@ void keys_grow(struct keys *keys, uint64_t end);
 
 /* 64 random bits from the same generator. */
 uint64_t keys_random(struct keys *keys);
-/* The same generator: a number of 0 <= number < 1. */
-double keys_random_unit(struct keys *keys);
-
-/* A number that looks random, the same for the same value; no two values share one. */
-uint64_t keys_mix(uint64_t value);
-
 #endif

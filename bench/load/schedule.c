@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "protocol/base/assert.h"
+#include "protocol/base/dice.h"
 
 const char *const arrivals_names[ARRIVALS_COUNT] = {"even", "poisson"};
 
@@ -13,7 +14,7 @@ static double gap(struct schedule *schedule)
     case ARRIVALS_EVEN:
         return schedule->gap_ns;
     case ARRIVALS_POISSON:
-        return -log(1 - keys_random_unit(&schedule->random)) * schedule->gap_ns;
+        return -log(1 - dice_unit(dice_roll(&schedule->random))) * schedule->gap_ns;
     case ARRIVALS_COUNT:
         break;
     }
@@ -28,8 +29,7 @@ enum status schedule_create(struct schedule *schedule, const struct schedule_opt
         .options = *options,
         .gap_ns = options->interval_ns * options->connection_count,
     };
-    const struct keys_options random = {.theta = 0.5, .count = 1, .seed = options->seed};
-    keys_init(&schedule->random, &random);
+    schedule->random = dice_mix(options->seed);
     schedule->due_ns = (double *)calloc(options->connection_count, sizeof(double));
     schedule->heap =
         (struct schedule_entry *)calloc(options->connection_count, sizeof(struct schedule_entry));

@@ -18,7 +18,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bench/load/keys.h"
 #include "protocol/base/status.h"
 
 #define SCHEDULE_NEVER UINT64_MAX
@@ -42,8 +41,8 @@ struct schedule_entry {
 
 struct schedule {
     struct schedule_options options;
-    struct keys random;
-    double gap_ns; /* from one request of a connection to its next, the mean */
+    uint64_t random; /* the state of dice.h */
+    double gap_ns;   /* from one request of a connection to its next, the mean */
     uint64_t start_ns;
     double *due_ns; /* of each connection's next request, from start_ns */
     struct schedule_entry *heap;

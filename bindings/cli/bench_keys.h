@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BENCH_THETA_DEFAULT 0.99
+#include "protocol/base/zipfian.h"
+
 /* Inserts since the oldest that has no answer. */
 #define BENCH_INSERTS_MAX (1u << 16)
 
@@ -40,8 +41,7 @@ struct bench_keys {
     uint64_t next;    /* the number that the next insert gets */
     uint64_t random;
     uint64_t sequential;
-    double low, high; /* zipfian: what a number is drawn between */
-    uint64_t high_of; /* and for how many records */
+    struct zipfian zipfian; /* of so many records as there were when one was chosen last */
     bool answered[BENCH_INSERTS_MAX];
 };
 

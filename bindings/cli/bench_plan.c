@@ -395,7 +395,7 @@ static const char *plan_fill(const struct cli *cli, struct bench_plan *plan)
     plan->value_bytes = cli_number(cli, CLI_OPTION_VALUE_BYTES, VALUE_BYTES_DEFAULT);
     plan->seconds = cli_number(cli, CLI_OPTION_SECONDS, SECONDS_DEFAULT);
     plan->rate = cli_number(cli, CLI_OPTION_RATE, 0);
-    plan->theta = BENCH_THETA_DEFAULT;
+    plan->theta = ZIPFIAN_THETA_DEFAULT;
     if (!mix_read(mix_of(cli), plan)) {
         return "--mix: " MIX_NEED;
     }

@@ -32,7 +32,7 @@ static void expect_count(uint64_t count, double share)
 Test(bench_keys, uniform_chooses_each_as_often)
 {
     uint64_t counts[RECORDS] = {0};
-    count_draws(BENCH_UNIFORM, BENCH_THETA_DEFAULT, counts);
+    count_draws(BENCH_UNIFORM, ZIPFIAN_THETA_DEFAULT, counts);
     for (size_t i = 0; i < RECORDS; i++) {
         expect_count(counts[i], 1.0 / RECORDS);
     }
@@ -63,7 +63,7 @@ Test(bench_keys, scrambled_is_as_popular_and_scattered)
     uint64_t counts[RECORDS] = {0};
     uint64_t most = 0;
     size_t of_most = 0;
-    count_draws(BENCH_SCRAMBLED, BENCH_THETA_DEFAULT, counts);
+    count_draws(BENCH_SCRAMBLED, ZIPFIAN_THETA_DEFAULT, counts);
     for (size_t i = 0; i < RECORDS; i++) {
         of_most = counts[i] > most ? i : of_most;
         most = counts[i] > most ? counts[i] : most;
@@ -74,7 +74,7 @@ Test(bench_keys, scrambled_is_as_popular_and_scattered)
 
 Test(bench_keys, sequential_goes_round)
 {
-    bench_keys_init(&keys, BENCH_SEQUENTIAL, BENCH_THETA_DEFAULT, 3, SEED);
+    bench_keys_init(&keys, BENCH_SEQUENTIAL, ZIPFIAN_THETA_DEFAULT, 3, SEED);
     for (uint64_t i = 0; i < 9; i++) {
         cr_assert_eq(bench_keys_next(&keys), i % 3);
     }
@@ -83,7 +83,8 @@ Test(bench_keys, sequential_goes_round)
 Test(bench_keys, one_record_is_always_it)
 {
     for (int distribution = BENCH_UNIFORM; distribution <= BENCH_SEQUENTIAL; distribution++) {
-        bench_keys_init(&keys, (enum bench_distribution)distribution, BENCH_THETA_DEFAULT, 1, SEED);
+        bench_keys_init(&keys, (enum bench_distribution)distribution, ZIPFIAN_THETA_DEFAULT, 1,
+                        SEED);
         for (size_t i = 0; i < 1000; i++) {
             cr_assert_eq(bench_keys_next(&keys), 0);
         }
@@ -94,7 +95,7 @@ Test(bench_keys, an_insert_is_chosen_when_all_before_it_are_there)
 {
     uint64_t first = 0;
     uint64_t second = 0;
-    bench_keys_init(&keys, BENCH_LATEST, BENCH_THETA_DEFAULT, 10, SEED);
+    bench_keys_init(&keys, BENCH_LATEST, ZIPFIAN_THETA_DEFAULT, 10, SEED);
     cr_assert(bench_keys_insert(&keys, &first));
     cr_assert(bench_keys_insert(&keys, &second));
     cr_assert_eq(first, 10);
@@ -115,7 +116,7 @@ Test(bench_keys, an_insert_is_chosen_when_all_before_it_are_there)
 Test(bench_keys, inserts_wait_for_one_that_has_no_answer)
 {
     uint64_t number = 0;
-    bench_keys_init(&keys, BENCH_UNIFORM, BENCH_THETA_DEFAULT, 10, SEED);
+    bench_keys_init(&keys, BENCH_UNIFORM, ZIPFIAN_THETA_DEFAULT, 10, SEED);
     for (uint64_t i = 0; i < BENCH_INSERTS_MAX; i++) {
         cr_assert(bench_keys_insert(&keys, &number));
         if (i > 0) {
