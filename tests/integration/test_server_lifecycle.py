@@ -151,7 +151,7 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_term_under_load_finishes_what_was_asked(self):
-        server = self.server("--threads", "2").start()
+        server = self.server("--threads", "2", "--shutdown-timeout", "1h").start()  # stop() kills what does not end
         acknowledged = [0] * 4
         broken = []
 
@@ -173,9 +173,7 @@ class Lifecycle(unittest.TestCase):
         for writer in writers:
             writer.start()
         support.eventually(lambda: min(acknowledged) > 20)
-        began = time.monotonic()
         self.assertEqual(server.stop(), 0)
-        self.assertLess(time.monotonic() - began, 5)
         for writer in writers:
             writer.join()
         self.assertEqual(broken, [])
@@ -201,7 +199,7 @@ class Lifecycle(unittest.TestCase):
             received, closed = support.read_until_closed(connection)
         self.assertIn(b" 201 Created\r\n", received)
         self.assertTrue(closed)
-        self.assertEqual(server.process.wait(10), 0)
+        self.assertEqual(server.process.wait(support.STOP_TIMEOUT_S), 0)
 
     def is_refused(self, server):
         try:
@@ -222,8 +220,8 @@ class Lifecycle(unittest.TestCase):
             support.eventually(lambda: b" 200 " in self.once(server, b"GET /healthz HTTP/1.0\r\n\r\n"))
             began = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
-            status = server.process.wait(5)
-            self.assertLess(time.monotonic() - began, 3)
+            status = server.process.wait(support.STOP_TIMEOUT_S)
+            self.assertLess(time.monotonic() - began, 10, "not after the 10 s that are the default")
         self.assertEqual(status, 0)
 
     def test_a_second_signal_ends_at_once(self):
@@ -234,7 +232,7 @@ class Lifecycle(unittest.TestCase):
             server.process.send_signal(signal.SIGTERM)
             support.eventually(lambda: said(server, "stopping"))
             server.process.send_signal(signal.SIGINT)
-            self.assertEqual(server.process.wait(5), 1)
+            self.assertEqual(server.process.wait(support.STOP_TIMEOUT_S), 1)
 
 
 class Hup(unittest.TestCase):
@@ -251,28 +249,31 @@ class Hup(unittest.TestCase):
         )
         server.process.send_signal(signal.SIGHUP)
         support.eventually(lambda: said(server, "configuration read again"))
-        client = server.client()
-        self.addCleanup(client.close)
+
+        def ask(method, body=None):
+            """Over a connection of its own: one may be idle for 200 ms at most."""
+            client = server.client()
+            self.addCleanup(client.close)
+            return client.request(method, "/pets/1", body)
 
         def changed():
-            client.request("PUT", "/pets/1", {"a": 1})
-            answer = client.request("GET", "/pets/1")
-            client.close()
+            ask("PUT", {"a": 1})
+            answer = ask("GET")
             return (
                 answer.headers["access-control-allow-origin"] == "https://example.org"
                 and answer.headers["cache-control"] == "max-age=5"
             )
 
         support.eventually(changed)
-        client.request("DELETE", "/pets/1")
-        client.request("PUT", "/pets/1", {"a": 2})
-        status = client.request("GET", "/pets/1").headers["cache-status"]
+        ask("DELETE")
+        ask("PUT", {"a": 2})
+        status = ask("GET").headers["cache-status"]
         self.assertLess(int(re.search(r"ttl=(\d+)", status).group(1)), 8)
         restart = {line["setting"] for line in log_lines(server) if line.get("message") == "needs a restart"}
         self.assertEqual(restart, {"cache_bytes", "collections.more"})
         support.eventually(lambda: any(line.get("path") == "/pets/1" for line in log_lines(server)))
         with server.connect() as connection:
-            self.assertEqual(support.read_until_closed(connection, 5), (b"", True))
+            self.assertEqual(support.read_until_closed(connection), (b"", True))
         path.write_text("bogus: 1\n", "utf-8")
         server.process.send_signal(signal.SIGHUP)
         line = support.eventually(lambda: said(server, "SIGHUP: nothing was changed"))

@@ -184,9 +184,7 @@ class TestChanges(WireTest):
         pattern = json.dumps({"newImage": {"nothing": ["matches"]}})
         request = self.wire.subscribe(collection="pets", pattern=pattern, credit=1, progress_ms=50)
         self.put("/pets/progress", {"n": time.monotonic_ns()})
-        began = time.monotonic()
         items = self.wire.until(request, lambda all: sum(item[0] == frames.PROGRESS for item in all) >= 10)
-        self.assertLess(time.monotonic() - began, 5)
         self.assertEqual({item[0] for item in items}, {frames.PROGRESS, frames.CAUGHT_UP})
         fields = {"collection": "pets", "from": frames.POSITION, "position": items[-1][1]}
         after = self.wire.subscribe(**fields, credit=10)
@@ -320,7 +318,7 @@ class TestInvalidations(WireTest):
         request = self.wire.subscribe(invalidate=True, progress_ms=50)
         began = time.monotonic()
         marks = [self.wire.invalidation(request) for _ in range(10)]
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, 25, "not each 5 s, which is the default")
         self.assertEqual({(mark.live, len(mark.keys)) for mark in marks}, {(True, 0)})
 
     def test_pong_comes_behind_what_was_committed(self):
@@ -434,8 +432,11 @@ class TestConsumers(WireTest):
         code, _ = self.wire.consumer(frames.CONSUMER_PUT, name="made", collection="pets")
         self.assertEqual(code, 200)
         self.put("/pets/lag", {"n": time.monotonic_ns()})
-        code, answer = self.wire.consumer(frames.CONSUMER_GET, name="made")
-        self.assertEqual((code, answer["consumers"][0]["lag_events"]), (200, 1))
+
+        def lag():
+            return self.wire.consumer(frames.CONSUMER_GET, name="made")[1]["consumers"][0]["lag_events"]
+
+        support.eventually(lambda: lag() == 1)  # a write is answered before it is published
         self.assertEqual(self.request("GET", "/consumers/made").json["lag"]["events"], 1, "REST says the same")
         for n in range(3):
             self.put_consumer(f"listed-{n}")
@@ -579,8 +580,7 @@ class TestStats(WireTest):
         self.wire.keys(invalidations, 1)
         self.error(self.wire.subscribe_frame(collection="dragons"), 404)
         self.wire.call(frames.PING, b"")
-        text = self.request("GET", "/metrics").text
-        for name, least in [
+        leasts = [
             ("freshet_wire_connections", 1),
             ("freshet_wire_connections_accepted_total", 1),
             ("freshet_wire_connections_refused_total", 0),
@@ -596,10 +596,12 @@ class TestStats(WireTest):
             ('freshet_wire_answers_total{opcode="ERROR",code="404"}', 1),
             ('freshet_wire_answers_total{opcode="CHANGES",code="0"}', 1),
             ('freshet_wire_timeouts_total{kind="hello"}', 0),
-        ]:
-            found = re.search(rf"(?m)^{re.escape(name)} (\d+)$", text)
-            self.assertIsNotNone(found, name)
-            self.assertGreaterEqual(int(found.group(1)), least, name)
+        ]
+        for name, least in leasts:
+            support.eventually(lambda name=name, least=least: self.metric(name) >= least)
+        text = self.request("GET", "/metrics").text
+        for name, _ in leasts:
+            self.assertRegex(text, rf"(?m)^{re.escape(name)} \d+$")
             family = name.partition("{")[0]
             self.assertRegex(text, rf"(?m)^# HELP {family} \S")
             self.assertRegex(text, rf"(?m)^# TYPE {family} (counter|gauge)$")
