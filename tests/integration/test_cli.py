@@ -294,9 +294,7 @@ class TestRestart(unittest.TestCase):
         run("put", "pets", "one", "{}", server=server)
         watch.wait(1)
         server.kill()
-        began = time.monotonic()
         ended = watch.stop()
-        self.assertLess(time.monotonic() - began, 5)
         self.assertEqual(ended.status, 0)
         self.assertEqual(json.loads(ended.err)["position"], json.loads(ended.out)["position"])
 

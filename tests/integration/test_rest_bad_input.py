@@ -425,7 +425,6 @@ class TooSlow(support.ServerTest):
                 except OSError:
                     closed = True
             self.assertTrue(closed)
-        self.assertLess(time.monotonic() - started, 5)
 
     def test_a_kept_alive_connection_works_within_its_time(self):
         for _ in range(3):

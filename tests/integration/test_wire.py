@@ -545,7 +545,7 @@ class TestMany(WireTest):
 
 
 class TestLimits(WireTest):
-    arguments = ("--connections-max", "4", "--head-timeout", "300ms", "--send-timeout", "1s", "--threads", "1")
+    arguments = ("--connections-max", "4", "--head-timeout", "1s", "--send-timeout", "1s", "--threads", "1")
 
     def test_too_many_connections(self):
         others = [self.open() for _ in range(3)]
@@ -571,7 +571,7 @@ class TestLimits(WireTest):
         data, closed = support.read_until_closed(self.bare(), 5)
         self.assertTrue(closed)
         self.assertEqual(HEADER.unpack_from(data)[3], 408)
-        self.assertGreater(time.monotonic() - began, 0.25)
+        self.assertGreaterEqual(time.monotonic() - began, 1)
 
     def test_a_client_that_does_not_read_is_closed(self):
         self.do(PUT, "pets", "large", {"x": "y" * 1000000})
