@@ -276,10 +276,10 @@ class TestPlanted(BenchTest):
             self.assertGreaterEqual(run_["behind_max"], 400)
 
     def test_a_closed_loop_hides_all_but_one_answer(self):
-        latency = self.stalled(301, "--connections", "1")["latency_us"]
+        latency = self.stalled(31, "--connections", "1")["latency_us"]
         self.assertGreaterEqual(latency["max"], STALL_US)
-        self.assertGreaterEqual(latency["count"], 300)
-        self.assertLess(latency["p99"], 0.5 * STALL_US)
+        self.assertGreaterEqual(latency["count"], 31)
+        self.assertLess(latency["p90"], 0.5 * STALL_US)
 
     def test_what_was_inserted_is_read(self):
         read = set()
