@@ -120,8 +120,8 @@ def run_one(function, options, after=None):
             record(bench, f"it was ended by {type(error).__name__} {error}".strip())
             raise
     failure = "; ".join(bench.left_out) or None
-    if failure is not None:
-        print(f"bench: {options.name}: {failure}", file=sys.stderr)
+    for text in bench.left_out:
+        print(f"bench: {options.name}: {text}", file=sys.stderr)
     path = record(bench, failure)
     if path is not None and after is not None:
         after(path)

@@ -19,8 +19,8 @@ class BenchError(Exception):
 
 
 def first_line(error):
-    """What went wrong, without the lines of a log behind it."""
-    return str(error).partition("\n")[0].rstrip(":")
+    """What went wrong, without the log behind it, which is gone after the run."""
+    return str(error).partition("\n")[0].partition("; see ")[0].rstrip(":")
 
 
 def free_port():

@@ -17,9 +17,6 @@ from harness.tables import cpu_us
 SECONDS = 1.5
 STEP_MAX = 1.5
 MARK = "*"
-# A disk that is behind with what earlier runs have written holds up a write for seconds. That shows as latency, and is no
-# reason to stop.
-PATIENT = ("--timeout-ms", 60000)
 KINDS = {"freshet http": "freshet", "freshet wire": "wire"}  # label -> what bench_stream calls it
 
 
@@ -75,7 +72,7 @@ class Sweep:
     def load(self, at, servers, *arguments, scenario):
         """Runs of bench_load at one point, each server in turn. servers: label -> server."""
         self.run(at, servers, scenario, lambda label, server, *window: self.bench.load(
-            label, server, *arguments, *PATIENT, *window, scenario=scenario, point={self.point_name: at}))
+            label, server, *arguments, *window, scenario=scenario, point={self.point_name: at}))
 
     def stream(self, at, servers, *arguments, scenario):
         """The same with bench_stream."""

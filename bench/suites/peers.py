@@ -7,6 +7,7 @@ Each server runs on one core with all its threads, the load on another: the same
 import argparse
 import sys
 
+from harness.servers import first_line
 from peers import changes, memory, mix, reads, writes
 from peers.comparison import Comparison
 from report import report
@@ -64,7 +65,7 @@ def write_report(path):
     try:
         report.write([path], path.with_suffix(".html"), path.with_suffix(".md"))
     except ReportError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {first_line(error)}", file=sys.stderr)
 
 
 BENCHES = {"peers": bench_peers}

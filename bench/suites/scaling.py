@@ -12,7 +12,7 @@ import shutil
 import time
 
 from harness.servers import BenchError
-from harness.sweep import KINDS, PATIENT, Column, Sweep
+from harness.sweep import KINDS, Column, Sweep
 from harness.tables import MIB, middle
 
 RUNS = 3  # of each point: there are many
@@ -29,7 +29,7 @@ def serving(bench, *, keys=KEYS, value_bytes=300, durability="none", **how):
     """A new server with records in it; its data go when it ends."""
     server = bench.freshet(durability=durability, more=FORGETFUL, **how)
     with removed(server.data), server:
-        bench.fill(bench.over(server, "wire"), keys, "--value-bytes", value_bytes, *PATIENT)
+        bench.fill(bench.over(server, "wire"), keys, "--value-bytes", value_bytes)
         yield server
 
 
