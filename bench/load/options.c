@@ -25,6 +25,7 @@ enum choice {
     CHOICE_WARMUP,
     CHOICE_RATE,
     CHOICE_ARRIVALS,
+    CHOICE_PLAN,
     CHOICE_CHECK,
     CHOICE_LIST_LIMIT,
     CHOICE_METHOD,
@@ -59,6 +60,7 @@ static const struct option option_names[] = {
     {"warmup", required_argument, NULL, CHOICE_WARMUP},
     {"rate", required_argument, NULL, CHOICE_RATE},
     {"arrivals", required_argument, NULL, CHOICE_ARRIVALS},
+    {"plan", required_argument, NULL, CHOICE_PLAN},
     {"check", optional_argument, NULL, CHOICE_CHECK},
     {"list-limit", required_argument, NULL, CHOICE_LIST_LIMIT},
     {"method", required_argument, NULL, CHOICE_METHOD},
@@ -227,6 +229,16 @@ static bool parse_arrivals(const char *text, struct load_options *options)
     return true;
 }
 
+static bool parse_plan(const char *text, struct load_options *options)
+{
+    uint32_t index = find_name(plan_names, PLAN_COUNT, text, strlen(text));
+    if (index == PLAN_COUNT) {
+        return complain("plans are shared or connection", text);
+    }
+    options->plan = (enum plan)index;
+    return true;
+}
+
 /* Without a word: all of it. */
 static bool parse_check(const char *text, struct load_options *options)
 {
@@ -336,6 +348,8 @@ static bool parse_one(int choice, const char *text, struct load_options *options
         return parse_protocol(text, options);
     case CHOICE_ARRIVALS:
         return parse_arrivals(text, options);
+    case CHOICE_PLAN:
+        return parse_plan(text, options);
     case CHOICE_CHECK:
         return parse_check(text, options);
     case CHOICE_METHOD:

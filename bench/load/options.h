@@ -68,6 +68,7 @@ struct load_options {
     double warmup_seconds;
     double rate; /* requests a second in open loop; 0: closed loop */
     enum arrivals arrivals;
+    enum plan plan;
     enum check_level check;
     uint32_t list_limit; /* records in a page */
     uint32_t mix[KIND_COUNT];

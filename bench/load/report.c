@@ -188,10 +188,11 @@ static void print_json_config(const struct report *report, FILE *to)
     fprintf(to,
             ",\"keys\":%" PRIu64 ",\"key_from\":%" PRIu64 ",\"distribution\":\"%s\",\"theta\":%g,"
             "\"value_bytes\":%u,\"list_limit\":%u,\"seed\":%" PRIu64
-            ",\"check\":\"%s\",\"arrivals\":\"%s\",\"mode\":\"%s\"}",
+            ",\"check\":\"%s\",\"arrivals\":\"%s\",\"plan\":\"%s\",\"mode\":\"%s\"}",
             options->keys.count, options->keys.from, distribution_names[options->keys.distribution],
             options->keys.theta, options->value_bytes, options->list_limit, options->keys.seed,
             check_names[options->check], arrivals_names[options->arrivals],
+            plan_names[options->plan],
             options->idle_count > 0 ? "idle"
             : options->fill         ? "load"
             : options->rate > 0     ? "open"

@@ -58,6 +58,7 @@ static enum status schedule_of_thread(struct worker *worker, uint32_t index)
     const struct load_options *options = worker->options;
     double interval_ns = 1e9 * (double)options->thread_count / options->rate;
     const struct schedule_options schedule = {
+        .plan = options->plan,
         .arrivals = options->arrivals,
         .connection_count = worker->connection_count,
         .interval_ns = interval_ns,

@@ -21,7 +21,7 @@ struct connection {
     bool receiving;
     bool sending;
     bool dirty;
-    bool ready; /* open loop: in the schedule's heap */
+    bool ready; /* open loop: the schedule knows that it has room */
     bool closing;
     uint32_t send_size;
     uint32_t send_offset;

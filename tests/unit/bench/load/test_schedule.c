@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include <criterion/criterion.h>
 
 #include "bench/load/schedule.h"
@@ -5,10 +7,12 @@
 #define START 1000000
 #define SEED  11
 
-static struct schedule make(enum arrivals arrivals, uint32_t connection_count, double interval_ns)
+static struct schedule make(enum plan plan, enum arrivals arrivals, uint32_t connection_count,
+                            double interval_ns)
 {
     struct schedule schedule;
     const struct schedule_options options = {
+        .plan = plan,
         .arrivals = arrivals,
         .connection_count = connection_count,
         .interval_ns = interval_ns,
@@ -24,7 +28,7 @@ static struct schedule make(enum arrivals arrivals, uint32_t connection_count, d
 
 Test(schedule, even_arrivals_go_round_at_equal_distances)
 {
-    struct schedule schedule = make(ARRIVALS_EVEN, 7, 100);
+    struct schedule schedule = make(PLAN_CONNECTION, ARRIVALS_EVEN, 7, 100);
     uint32_t index;
     for (uint64_t i = 0; i < 100; i++) {
         uint64_t due_ns = START + 100 * i;
@@ -41,7 +45,7 @@ Test(schedule, even_arrivals_go_round_at_equal_distances)
 /* Each connection answers at once but one, which is gone for a second. */
 Test(schedule, what_a_connection_without_room_misses_stays_due_and_is_not_moved_to_others)
 {
-    struct schedule schedule = make(ARRIVALS_EVEN, 10, 1000000);
+    struct schedule schedule = make(PLAN_CONNECTION, ARRIVALS_EVEN, 10, 1000000);
     uint64_t end_ns = START + 1000000000;
     uint32_t taken = 0;
     uint32_t index;
@@ -68,9 +72,56 @@ Test(schedule, what_a_connection_without_room_misses_stays_due_and_is_not_moved_
     schedule_destroy(&schedule);
 }
 
-static void judge_poisson(uint32_t connection_count)
+/* The same with one plan for all: the others take what is due, each in its turn. */
+Test(schedule, what_is_due_by_a_shared_plan_goes_to_the_connection_that_has_had_room_for_longest)
 {
-    struct schedule schedule = make(ARRIVALS_POISSON, connection_count, 1000);
+    struct schedule schedule = make(PLAN_SHARED, ARRIVALS_EVEN, 10, 1000);
+    uint32_t index;
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint64_t due_ns = START + 1000 * i;
+        cr_assert_eq(schedule_next_ns(&schedule), due_ns);
+        cr_assert_not(schedule_pop(&schedule, due_ns - 1, &index));
+        cr_assert(schedule_pop(&schedule, due_ns, &index));
+        if (i < 10) {
+            cr_assert_eq(index, i);
+        } else {
+            uint64_t turn = (i - 10) % 9;
+            cr_assert_eq(index, turn < 3 ? turn : turn + 1, "%u at %" PRIu64, index, i);
+        }
+        cr_assert_eq(schedule_take(&schedule, index), due_ns);
+        if (index != 3) {
+            schedule_push(&schedule, index);
+        }
+    }
+    schedule_destroy(&schedule);
+}
+
+/* A server that stalls: nobody has room, and all that was due meanwhile is late. */
+Test(schedule, a_shared_plan_does_not_wait)
+{
+    struct schedule schedule = make(PLAN_SHARED, ARRIVALS_EVEN, 2, 1000);
+    uint32_t index;
+    cr_assert(schedule_pop(&schedule, START + 1000, &index));
+    (void)schedule_take(&schedule, index);
+    cr_assert(schedule_pop(&schedule, START + 1000, &index));
+    (void)schedule_take(&schedule, index);
+    cr_assert_eq(schedule_next_ns(&schedule), SCHEDULE_NEVER);
+    cr_assert_not(schedule_pop(&schedule, START + 1000000, &index));
+    cr_assert_eq(schedule_behind(&schedule, START + 1000000), 999);
+    schedule_push(&schedule, 1);
+    for (uint64_t i = 2; i <= 1000; i++) {
+        cr_assert(schedule_pop(&schedule, START + 1000000, &index));
+        cr_assert_eq(index, 1);
+        cr_assert_eq(schedule_take(&schedule, index), START + 1000 * i);
+        schedule_push(&schedule, index);
+    }
+    cr_assert_eq(schedule_behind(&schedule, START + 1000000), 0);
+    schedule_destroy(&schedule);
+}
+
+static void judge_poisson(enum plan plan, uint32_t connection_count)
+{
+    struct schedule schedule = make(plan, ARRIVALS_POISSON, connection_count, 1000);
     const uint32_t count = 200000;
     uint64_t before_ns = 0;
     uint32_t bunched = 0;
@@ -93,13 +144,14 @@ static void judge_poisson(uint32_t connection_count)
 /* Of one connection, and of many together. */
 Test(schedule, poisson_arrivals_have_the_rate_and_the_spread_of_chance)
 {
-    judge_poisson(1);
-    judge_poisson(50);
+    judge_poisson(PLAN_CONNECTION, 1);
+    judge_poisson(PLAN_CONNECTION, 50);
+    judge_poisson(PLAN_SHARED, 50);
 }
 
 Test(schedule, nothing_is_due_where_no_connection_has_room)
 {
-    struct schedule schedule = make(ARRIVALS_EVEN, 1, 10);
+    struct schedule schedule = make(PLAN_CONNECTION, ARRIVALS_EVEN, 1, 10);
     uint32_t index;
     cr_assert(schedule_pop(&schedule, START, &index));
     cr_assert_eq(schedule_next_ns(&schedule), SCHEDULE_NEVER);
