@@ -407,10 +407,9 @@ static struct buffer_overlay *overlay_of_now(struct store_buffer *buffer)
 
 /* What is in the buffer goes over first if it is little; else it is laid over what the store shows:
  * always possible, also while the buffer is held or the store refuses. */
-static enum status iterator_create(struct store_buffer *buffer,
-                                   enum status (*create)(struct store *, struct store_iterator **),
-                                   struct store_iterator **out)
+static enum status buffer_iterate(struct store *store, struct store_iterator **out)
 {
+    struct store_buffer *buffer = buffer_of(store);
     *out = NULL;
     struct buffer_overlay *overlay = NULL;
     if (store_buffer_rows(buffer) > SETTLE_ROWS_MAX || store_buffer_settle(buffer) != STATUS_OK) {
@@ -421,21 +420,11 @@ static enum status iterator_create(struct store_buffer *buffer,
         }
     }
     struct store_iterator *behind;
-    enum status status = create(buffer->behind, &behind);
+    enum status status = store_iterator_create(buffer->behind, &behind);
     if (status == STATUS_OK) {
         status = buffer_iterator_create(buffer->behind->vtable, behind, overlay, out);
     }
     return status;
-}
-
-static enum status buffer_iterate(struct store *store, struct store_iterator **out)
-{
-    return iterator_create(buffer_of(store), store_iterator_create, out);
-}
-
-static enum status buffer_iterate_memory(struct store *store, struct store_iterator **out)
-{
-    return iterator_create(buffer_of(store), store_iterator_create_memory, out);
 }
 
 /* ---- what belongs on store threads ---- */
@@ -490,7 +479,6 @@ static const struct store_vtable buffer_vtable = {
     .batch_destroy = row_batch_destroy,
     .apply = buffer_apply,
     .iterator_create = buffer_iterate,
-    .iterator_create_memory = buffer_iterate_memory,
     .iterator_seek = buffer_iterator_seek,
     .iterator_next = buffer_iterator_next,
     .iterator_valid = buffer_iterator_valid,

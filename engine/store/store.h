@@ -75,7 +75,6 @@ struct store_vtable {
     void (*batch_destroy)(struct store_batch *batch);
     enum status (*apply)(struct store *store, struct store_batch *batch);
     enum status (*iterator_create)(struct store *store, struct store_iterator **out);
-    enum status (*iterator_create_memory)(struct store *store, struct store_iterator **out);
     void (*iterator_seek)(struct store_iterator *iterator, struct bytes key);
     void (*iterator_next)(struct store_iterator *iterator);
     bool (*iterator_valid)(const struct store_iterator *iterator);
@@ -134,15 +133,6 @@ MUST_USE static inline enum status store_iterator_create(struct store *store,
                                                          struct store_iterator **out)
 {
     return store->vtable->iterator_create(store, out);
-}
-
-/* Owner, no I/O: the same snapshot, but seek and next do no I/O either and may stay with the owner.
- * Where memory does not know, the iterator is not valid and its status is WOULD_BLOCK; it is of no
- * further use then. */
-MUST_USE static inline enum status store_iterator_create_memory(struct store *store,
-                                                                struct store_iterator **out)
-{
-    return store->vtable->iterator_create_memory(store, out);
 }
 
 /* Blocking: closes the memtable; all that is applied so far will be persisted, nothing that comes

@@ -37,7 +37,6 @@ struct store_iterator {
     struct tree tree;
     const struct tree_node *node; /* NULL: not valid */
     enum status status;
-    bool may_block;
 };
 
 static struct store_memory *memory_of(struct store *store)
@@ -172,7 +171,7 @@ static enum status memory_apply(struct store *store, struct store_batch *batch)
 
 /* ---- iterators ---- */
 
-static enum status iterator_new(struct store *store, bool may_block, struct store_iterator **out)
+static enum status memory_iterator_create(struct store *store, struct store_iterator **out)
 {
     *out = calloc(1, sizeof(**out));
     if (*out == NULL) {
@@ -182,33 +181,18 @@ static enum status iterator_new(struct store *store, bool may_block, struct stor
     (*out)->memory = memory;
     (*out)->tree = tree_share(&memory->rows);
     (*out)->status = STATUS_OK;
-    (*out)->may_block = may_block;
     memory->iterators++;
     memory_unlock(memory);
     return STATUS_OK;
 }
 
-static enum status memory_iterator_create(struct store *store, struct store_iterator **out)
-{
-    return iterator_new(store, true, out);
-}
-
-static enum status memory_iterator_create_memory(struct store *store, struct store_iterator **out)
-{
-    return iterator_new(store, false, out);
-}
-
-/* The iterator stands on node, or a fault keeps it from knowing. */
+/* The iterator stands on node, or finds damage. */
 static void iterator_move(struct store_iterator *iterator, const struct tree_node *node)
 {
     struct store_memory *memory = memory_lock(&iterator->memory->store);
     iterator->node = node;
-    if (iterator->may_block && chance(memory, memory->faults.read_damaged)) {
+    if (chance(memory, memory->faults.read_damaged)) {
         iterator->status = STATUS_DAMAGED;
-    } else if (!iterator->may_block && chance(memory, memory->faults.would_block)) {
-        iterator->status = STATUS_WOULD_BLOCK;
-    }
-    if (iterator->status != STATUS_OK) {
         iterator->node = NULL;
     }
     memory_unlock(memory);
@@ -364,7 +348,6 @@ static const struct store_vtable memory_vtable = {
     .batch_destroy = row_batch_destroy,
     .apply = memory_apply,
     .iterator_create = memory_iterator_create,
-    .iterator_create_memory = memory_iterator_create_memory,
     .iterator_seek = memory_iterator_seek,
     .iterator_next = memory_iterator_next,
     .iterator_valid = memory_iterator_valid,

@@ -18,10 +18,10 @@
  * fails. */
 struct store_memory_faults {
     uint64_t seed;
-    uint32_t would_block; /* a get or an iterator's step without I/O does not know the answer */
+    uint32_t would_block; /* a get without I/O does not know the answer */
     uint32_t stall; /* an apply begins a stall: it and the ones after it are refused with BUSY */
     uint32_t stall_applies; /* so many in all */
-    uint32_t read_damaged;  /* a blocking get, or a step of a blocking iterator, finds damage */
+    uint32_t read_damaged;  /* a blocking get, or an iterator's step, finds damage */
     uint32_t flush_busy;    /* flush_begin closes nothing: BUSY */
     /* flush_wait ends with IO_ERROR; so do later flushes and applies, until a crash */
     uint32_t flush_failed;

@@ -181,30 +181,18 @@ static enum status rocks_apply(struct store *store, struct store_batch *batch)
 
 /* ---- iterators ---- */
 
-static enum status iterator_new(struct store_rocksdb *rocks, const rocksdb_readoptions_t *options,
-                                struct store_iterator **out)
+static enum status rocks_iterator_create(struct store *store, struct store_iterator **out)
 {
+    struct store_rocksdb *rocks = rocksdb_of(store);
     *out = calloc(1, sizeof(**out));
     if (*out == NULL) {
         return STATUS_NO_MEMORY;
     }
     (*out)->rocks = rocks;
-    (*out)->iterator = rocksdb_create_iterator(rocks->db, options);
+    (*out)->iterator = rocksdb_create_iterator(rocks->db, rocks->read_all);
     ASSERT((*out)->iterator != NULL);
     atomic_fetch_add_explicit(&rocks->iterators, 1, memory_order_relaxed);
     return STATUS_OK;
-}
-
-static enum status rocks_iterator_create(struct store *store, struct store_iterator **out)
-{
-    struct store_rocksdb *rocks = rocksdb_of(store);
-    return iterator_new(rocks, rocks->read_all, out);
-}
-
-static enum status rocks_iterator_create_memory(struct store *store, struct store_iterator **out)
-{
-    struct store_rocksdb *rocks = rocksdb_of(store);
-    return iterator_new(rocks, rocks->read_memory, out);
 }
 
 static void rocks_iterator_seek(struct store_iterator *iterator, struct bytes key)
@@ -563,7 +551,6 @@ static const struct store_vtable rocksdb_vtable = {
     .batch_destroy = rocks_batch_destroy,
     .apply = rocks_apply,
     .iterator_create = rocks_iterator_create,
-    .iterator_create_memory = rocks_iterator_create_memory,
     .iterator_seek = rocks_iterator_seek,
     .iterator_next = rocks_iterator_next,
     .iterator_valid = rocks_iterator_valid,

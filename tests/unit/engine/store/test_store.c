@@ -171,17 +171,6 @@ EACH(an_iterator_shows_the_state_it_was_created_in)
     expect(fixture, "a", "3");
 }
 
-EACH(an_iterator_over_memory_shows_what_memory_has)
-{
-    char text[TEXT_BYTES];
-    put(fixture, "a", "1");
-    struct store_iterator *iterator;
-    cr_assert_eq(store_iterator_create_memory(fixture->store, &iterator), STATUS_OK);
-    put(fixture, "b", "2");
-    cr_assert_str_eq(all_of(fixture->store, iterator, text, sizeof(text)), "a=1 ");
-    fixture->store->vtable->iterator_destroy(iterator);
-}
-
 EACH(only_what_was_flushed_is_persisted)
 {
     put(fixture, "a", "1");

@@ -94,24 +94,6 @@ Test(store_memory_faults, a_stall_refuses_so_many_applies_and_changes_nothing)
     expect(&fixture, "a", "1");
 }
 
-Test(store_memory_faults, an_iterator_over_memory_that_does_not_know_is_not_valid)
-{
-    put(&fixture, "a", "1");
-    store_memory_faults_set(fixture.store,
-                            &(struct store_memory_faults){.would_block = STORE_MEMORY_ALWAYS});
-    const struct store_vtable *store = fixture.store->vtable;
-    struct store_iterator *iterator;
-    cr_assert_eq(store_iterator_create_memory(fixture.store, &iterator), STATUS_OK);
-    store->iterator_seek(iterator, BYTES_EMPTY);
-    cr_assert_not(store->iterator_valid(iterator));
-    cr_assert_eq(store->iterator_status(iterator), STATUS_WOULD_BLOCK);
-    store->iterator_destroy(iterator);
-    char text[TEXT_BYTES];
-    cr_assert_eq(store_iterator_create(fixture.store, &iterator), STATUS_OK);
-    cr_assert_str_eq(all_of(fixture.store, iterator, text, sizeof(text)), "a=1 ");
-    store->iterator_destroy(iterator);
-}
-
 Test(store_memory_faults, damage_is_an_answer_and_no_row)
 {
     put(&fixture, "a", "1");

@@ -100,21 +100,6 @@ Test(store_files, what_is_not_in_memory_would_block_until_it_was_read)
     cr_assert_eq(get("k000050", false), STATUS_OK);
 }
 
-Test(store_files, an_iterator_over_memory_stops_where_memory_ends)
-{
-    const struct store_vtable *store = fixture.store->vtable;
-    fill(0, 100);
-    flush(&fixture);
-    close_store();
-    reopen();
-    struct store_iterator *iterator;
-    cr_assert_eq(store_iterator_create_memory(fixture.store, &iterator), STATUS_OK);
-    store->iterator_seek(iterator, BYTES_EMPTY);
-    cr_assert_not(store->iterator_valid(iterator));
-    cr_assert_eq(store->iterator_status(iterator), STATUS_WOULD_BLOCK);
-    store->iterator_destroy(iterator);
-}
-
 static uint64_t compaction_wait(void)
 {
     struct store_statistics statistics = {0};
