@@ -27,7 +27,7 @@ DIRECTIONS = (TO_SERVER, TO_CLIENT)
 PIECE_BYTES = 1 << 16
 # What one direction of a connection holds before the proxy stops reading.
 HELD_BYTES_MAX = 8 << 20
-COMMAND_TIMEOUT_S = 10
+COMMAND_TIMEOUT_S = 60
 
 
 class Way:

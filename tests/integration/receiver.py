@@ -11,6 +11,8 @@ import json
 import threading
 import time
 
+import support
+
 
 class Call:
     """One request: method, path, headers (names in lower case), body, and when it came."""
@@ -97,7 +99,7 @@ class Receiver:
     def url(self, path="/"):
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def wait(self, count, timeout_s=15, of=None):
+    def wait(self, count, timeout_s=support.REQUEST_TIMEOUT_S, of=None):
         """The calls, when there are so many (of those for which `of` is true)."""
         deadline = time.monotonic() + timeout_s
         with self.changed:

@@ -10,7 +10,9 @@ import socket
 import time
 import urllib.parse
 
-TIMEOUT_S = 15
+import support
+
+TIMEOUT_S = support.REQUEST_TIMEOUT_S
 
 
 class Event:

@@ -26,9 +26,10 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = os.environ.get("FRESHET_BIN", str(ROOT / "build" / "release" / "freshet"))
-READY_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 20
-REQUEST_TIMEOUT_S = 15
+# Only what is broken takes so long; a machine whose processor or disk others use may stand still for many seconds.
+READY_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 60
+REQUEST_TIMEOUT_S = 60
 
 
 class Answer:

@@ -198,7 +198,7 @@ class TestCalls(RulesTest):
             with lock:
                 running.append(call)
                 most.append(len(running))
-            release.wait(10)
+            release.wait(support.REQUEST_TIMEOUT_S)
             with lock:
                 running.remove(call)
             return 200

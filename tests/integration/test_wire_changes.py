@@ -184,7 +184,9 @@ class TestChanges(WireTest):
         pattern = json.dumps({"newImage": {"nothing": ["matches"]}})
         request = self.wire.subscribe(collection="pets", pattern=pattern, credit=1, progress_ms=50)
         self.put("/pets/progress", {"n": time.monotonic_ns()})
+        began = time.monotonic()
         items = self.wire.until(request, lambda all: sum(item[0] == frames.PROGRESS for item in all) >= 10)
+        self.assertLess(time.monotonic() - began, 25, "not each 5 s, which is the default")
         self.assertEqual({item[0] for item in items}, {frames.PROGRESS, frames.CAUGHT_UP})
         fields = {"collection": "pets", "from": frames.POSITION, "position": items[-1][1]}
         after = self.wire.subscribe(**fields, credit=10)
