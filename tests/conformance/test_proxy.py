@@ -63,7 +63,7 @@ class TestProxy(unittest.TestCase):
         self.addCleanup(self.proxy.stop)
 
     def connect(self):
-        connection = socket.create_connection(("127.0.0.1", self.proxy.port), 10)
+        connection = socket.create_connection(("127.0.0.1", self.proxy.port), proxies.COMMAND_TIMEOUT_S)
         self.addCleanup(connection.close)
         return connection
 
@@ -99,7 +99,7 @@ class TestProxy(unittest.TestCase):
         with self.assertRaises(TimeoutError):
             connection.recv(1)
         self.proxy.resume(TO_CLIENT)
-        connection.settimeout(10)
+        connection.settimeout(proxies.COMMAND_TIMEOUT_S)
         self.assertEqual(read(connection, 4), b"late")
 
     def test_a_delay_is_never_shorter_than_it_says(self):
@@ -133,7 +133,7 @@ class TestProxy(unittest.TestCase):
         connection.sendall(b"x")
         self.assertEqual(read(connection, 1), b"x")
         connection.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + proxies.COMMAND_TIMEOUT_S
         while self.proxy.open > 0 and time.monotonic() < deadline:
             time.sleep(0.01)  # pause between tries
         self.assertEqual(self.proxy.open, 0)
