@@ -1,10 +1,12 @@
 #include <dirent.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "engine/store/background.h"
 #include "engine/store/store_rocksdb_internal.h"
 #include "protocol/base/assert.h"
 
@@ -36,6 +38,7 @@ struct store_rocksdb {
     struct store_rocksdb_limits limits;
     rocksdb_options_t *options;
     rocksdb_compactionfilter_t *filter;
+    struct background_work background;
     rocksdb_readoptions_t *read_memory;    /* block-cache tier: no I/O */
     rocksdb_readoptions_t *read_all;       /* may block */
     rocksdb_readoptions_t *read_persisted; /* files only: what a crash would leave */
@@ -459,7 +462,8 @@ static enum status rocks_verify(struct store *store, char *text_out, size_t text
 
 /* ---- life ---- */
 
-/* On RocksDB's threads. A row is dropped for good: a reader has long stopped to look at it. */
+/* On RocksDB's threads, for each row of a compaction. A row is dropped for good: a reader has long
+ * stopped to look at it. */
 static unsigned char filter_drops(void *context, int level, const char *key, size_t key_size,
                                   const char *value, size_t value_size, char **new_value,
                                   size_t *new_value_size, unsigned char *value_is_changed)
@@ -468,7 +472,13 @@ static unsigned char filter_drops(void *context, int level, const char *key, siz
     (void)new_value;
     (void)new_value_size;
     (void)value_is_changed;
-    const struct store_rocksdb *rocks = context;
+    struct store_rocksdb *rocks = context;
+    if (background_turn_over(&rocks->background, key_size + value_size)) {
+        (void)sched_yield();
+    }
+    if (rocks->expiry_horizon_ms == NULL) {
+        return 0;
+    }
     if (key_size == 0 || key[0] != EXPIRING_TAG || value_size < EXPIRY_BYTES) {
         return 0;
     }
@@ -484,7 +494,7 @@ static void filter_destroyed(void *context)
 static const char *filter_name(void *context)
 {
     (void)context;
-    return "freshet.expiry";
+    return "freshet.rows";
 }
 
 static rocksdb_readoptions_t *read_options(int tier)
@@ -619,9 +629,9 @@ static struct store_rocksdb *rocks_create(const struct store_options *options)
     if (options->expiry_horizon_ms != NULL) {
         rocks->expiry_horizon_ms = options->expiry_horizon_ms;
         rocks->expiry_context = options->expiry_context;
-        rocks->filter =
-            rocksdb_compactionfilter_create(rocks, filter_destroyed, filter_drops, filter_name);
     }
+    rocks->filter =
+        rocksdb_compactionfilter_create(rocks, filter_destroyed, filter_drops, filter_name);
     if (rocks->cache != NULL) {
         rocks->options = store_rocksdb_options(&rocks->limits, rocks->cache, rocks->filter);
     }

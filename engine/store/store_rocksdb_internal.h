@@ -28,7 +28,7 @@ struct store_rocksdb_limits {
 
 struct store_rocksdb_limits store_rocksdb_limits(bool tight);
 
-/* Of an instance with that cache and that filter (which may be NULL). Destroy with
+/* Of an instance with that cache and that filter. Destroy with
  * rocksdb_options_destroy. NULL when this RocksDB does not know an option that we rely on. */
 rocksdb_options_t *store_rocksdb_options(const struct store_rocksdb_limits *limits,
                                          const struct store_block_cache *cache,

@@ -1,11 +1,8 @@
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
+#include "engine/store/background.h"
 #include "engine/store/store_rocksdb_internal.h"
 #include "protocol/base/assert.h"
 
@@ -34,7 +31,6 @@
 
 #define BACKGROUND_JOBS           2 /* of an instance: a flush and a compaction */
 #define FLUSH_THREADS             1 /* of the process */
-#define BACKGROUND_NICE           10
 #define COMPACTION_THREADS        2
 #define LOG_LEVEL_ERROR           3
 #define LOG_BYTES_MAX             MIB
@@ -56,44 +52,6 @@
     "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0;"                                 \
     "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.1;"                            \
     "avoid_unnecessary_blocking_io=true;compaction_readahead_size=" COMPACTION_READ_STEP_TEXT
-
-/* ---- RocksDB's threads ---- */
-
-static bool is_background(const char *task)
-{
-    char path[64];
-    char name[32];
-    int size = snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task);
-    int file = size > 0 && (size_t)size < sizeof(path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (file < 0) {
-        return false;
-    }
-    ssize_t got = read(file, name, sizeof(name));
-    close(file);
-    return got > 0 && bytes_starts_with(bytes_of(name, (size_t)got), BYTES_LITERAL("rocksdb:"));
-}
-
-/*
- * A flush or a compaction takes tens of milliseconds of CPU at once. Where there are no more cores
- * than busy shard threads, reads would wait for it: with the same share for all, p99 at 70 % of the
- * capacity was 300 ms. So RocksDB's threads are nice, but not so nice that they starve: beside a
- * thread that never rests each still has a tenth of a core, about what a full load of writes needs.
- * (RocksDB itself can only make them as nice as can be.) Linux has a nice value for each thread.
- */
-static void background_be_nice(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    if (tasks == NULL) {
-        return; /* no loss but that */
-    }
-    for (const struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
-        uint64_t id;
-        if (bytes_decimal(bytes_of_text(task->d_name), &id) > 0 && is_background(task->d_name)) {
-            (void)setpriority(PRIO_PROCESS, (id_t)id, BACKGROUND_NICE);
-        }
-    }
-    closedir(tasks);
-}
 
 /* ---- the block cache of the process ---- */
 
@@ -230,6 +188,7 @@ rocksdb_options_t *store_rocksdb_options(const struct store_rocksdb_limits *limi
                                          rocksdb_compactionfilter_t *filter)
 {
     ASSERT(cache != NULL);
+    ASSERT(filter != NULL);
     rocksdb_options_t *base = rocksdb_options_create();
     rocksdb_options_t *options = rocksdb_options_create();
     char *error = NULL;
@@ -245,9 +204,7 @@ rocksdb_options_t *store_rocksdb_options(const struct store_rocksdb_limits *limi
     options_set_levels(options, limits);
     options_set_tables(options, cache->cache);
     rocksdb_options_set_env(options, cache->env);
-    if (filter != NULL) {
-        rocksdb_options_set_compaction_filter(options, filter);
-    }
+    rocksdb_options_set_compaction_filter(options, filter);
     return options;
 }
 
