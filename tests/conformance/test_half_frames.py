@@ -21,6 +21,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 SEED = int(os.environ.get("FRESHET_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BUDGET_S = float(os.environ.get("FRESHET_CUT_SECONDS", "6"))
 LEAST = 10
+TIMEOUT_MS = 45000  # less than the runner waits for an answer
 HEADER = struct.Struct(">IBBHII")
 HELLO, GET, SUBSCRIBE = 0x40, 0x01, 0x41
 
@@ -45,7 +46,7 @@ class Cuts:
 
     def setUp(self):
         self.world.begin()
-        self.ok("connect", url=self.world.url, timeout_ms=10000)
+        self.ok("connect", url=self.world.url, timeout_ms=TIMEOUT_MS)
 
     def ask(self, operation, **members):
         return self.world.driver.ask(operation, **members)
@@ -123,7 +124,7 @@ class Cuts:
             state["n"] += 1
             body = {"title": "cut", "price": state["n"]}
             self.assertIn(self.world.rest.request("PUT", "/products/cut", body).status, (200, 201))
-            (found,) = self.ok("next", name="s", count=1, timeout_ms=10000)["changes"]
+            (found,) = self.ok("next", name="s", count=1, timeout_ms=TIMEOUT_MS)["changes"]
             self.assertEqual(json.loads(found["new_image"])["price"], state["n"])
             self.assertGreater(found["sequence"], state["sequence"])
             state["sequence"] = found["sequence"]
