@@ -100,7 +100,7 @@ def make_parser(registry):
     for name, text in lines:
         if name in registry.commands:
             continue
-        one = choices.add_parser(name, parents=[common], description=text)
+        one = choices.add_parser(name, parents=[common_options()], description=text)  # with defaults of its own
         registry.arguments.get(name, lambda _: None)(one)
     return parser
 

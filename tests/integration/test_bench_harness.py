@@ -140,6 +140,13 @@ class TestLoads(HarnessTest):
             bench.program("bench_load")
 
 
+class TestOptions(unittest.TestCase):
+    def test_what_is_usual_for_one_benchmark_is_not_for_another(self):
+        parser = bench_run.make_parser(bench_run.register())
+        runs = {name: parser.parse_args([name]).runs for name in ("get", "peers", "scaling")}
+        self.assertEqual(runs, {"get": 5, "peers": None, "scaling": 3})
+
+
 @unittest.skipIf(shutil.which("taskset") is None, "taskset is not installed")
 class TestRecords(HarnessTest):
     """A whole benchmark against a real server, and the record that it leaves."""
