@@ -7,7 +7,9 @@
  * each still has a tenth of a core, about what a full load of writes needs. That leaves pieces as
  * long as the scheduler's tick, because Linux (EEVDF) lets a thread that runs go on to the end of
  * its slice: twenty times a second reads waited 4 ms. So a compaction also yields after each
- * BACKGROUND_TURN_BYTES; where no other thread wants the core, it goes on at once.
+ * BACKGROUND_TURN_BYTES of values that are the newest of their keys, which are what RocksDB shows
+ * its filter; deletes and older values come on top. Where no other thread wants the core, it goes
+ * on at once.
  *
  * Owner:  store_rocksdb.c. Linux has a nice value for each thread; RocksDB itself can only make its
  *         threads as nice as can be.
@@ -33,8 +35,8 @@ struct background_work {
 /* All of them that this process has now. Failing costs no more than time. */
 void background_be_nice(void);
 
-/* For each row of a compaction, on its thread: counts it. True when its turn is over: the caller
- * yields. */
+/* For each row that a compaction shows, on its thread: counts it. True when its turn is over: the
+ * caller yields. */
 bool background_turn_over(struct background_work *work, uint64_t row_bytes);
 
 #endif
