@@ -4,8 +4,8 @@
  * The plan never waits: what is due while no connection has room stays due, and its latency counts
  * from when it was due. PLAN_SHARED is one plan for all connections of a thread, as of many users
  * before a client's pool: a request goes to the connection that has had room for longest.
- * PLAN_CONNECTION is a plan for each: its requests wait for it, whatever others do, so a fast answer
- * that comes after a slow one on the same connection is late as well.
+ * PLAN_CONNECTION is a plan for each: its requests wait for it, whatever others do, so a fast
+ * answer that comes after a slow one on the same connection is late as well.
  *
  * Owner:     one worker.
  * Memory:    taken by schedule_create.
