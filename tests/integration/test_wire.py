@@ -11,21 +11,15 @@ import zlib
 
 import frames
 import support
+import wire_case
 from frames import CHECKED, ERROR, HEADER, HELLO, JSON, PING, decode, encode, pack, unpack
 
 GET, MGET, PUT, PATCH, DELETE, CREATE, LIST, BATCH = range(1, 9)
 REQUEST_BYTES_MAX = 8 << 20
 
 
-class WireTest(support.ServerTest):
-    def setUp(self):
-        super().setUp()
-        self.wire = self.open()
-
-    def open(self, **options):
-        wire = frames.Wire(self.server, **options)
-        self.addCleanup(wire.close)
-        return wire
+class WireTest(wire_case.WireTest):
+    """With requests for data, and connections that say nothing."""
 
     def bare(self):
         """A connection without HELLO."""
@@ -46,14 +40,6 @@ class WireTest(support.ServerTest):
     def refused(self, status, words, opcode, *elements, flags=0, body=None):
         frame = self.wire.call(opcode, pack(list(elements)) if body is None else body, flags=flags)
         return self.error(frame, status, words)
-
-    def error(self, frame, status, words=""):
-        self.assertEqual(frame.opcode, ERROR, frame)
-        error = decode("Error", frame.body)
-        self.assertEqual(frame.code, status, error)
-        self.assertEqual(error["status"], status, error)
-        self.assertIn(words, error["detail"])
-        return error
 
     def etag(self, epoch, sequence):
         return f'"0-{epoch:x}-{sequence:x}"'
