@@ -46,6 +46,7 @@ struct worker {
     enum phase seen_phase;
     uint64_t turn_ns;         /* when the completions of this turn were there */
     uint64_t send_ns;         /* when the requests of this turn were made */
+    uint64_t gave_way_ns;     /* the last turn that slept, or may have */
     uint64_t measure_from_ns; /* operations that were to begin in this time are in the latencies */
     uint64_t measure_to_ns;
     uint64_t quota; /* operations still to begin; UINT64_MAX: no end */
