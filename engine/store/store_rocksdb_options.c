@@ -27,16 +27,17 @@
 #define TABLE_FILE_BYTES      (64 * MIB)
 #define LEVEL_BASE_BYTES      (128 * MIB)
 #define LEVEL_COMPRESSED_FROM 2
-#define SYNC_STEP_BYTES       MIB /* so that a finished file does not hold up the journal's sync */
+/* Bytes that a compaction reads or writes in one call, and lets the system write: so that neither
+ * the call holds up a shard's thread on the same core, nor a finished file the journal's sync. */
+#define COMPACTION_STEP_BYTES (256 * KIB)
 
-#define BACKGROUND_JOBS           2 /* of an instance: a flush and a compaction */
-#define FLUSH_THREADS             1 /* of the process */
-#define COMPACTION_THREADS        2
-#define LOG_LEVEL_ERROR           3
-#define LOG_BYTES_MAX             MIB
-#define MANIFEST_BYTES_MAX        (64 * MIB)
-#define OPEN_FILES_ALL            (-1)
-#define COMPACTION_READ_STEP_TEXT "2097152"
+#define BACKGROUND_JOBS    2 /* of an instance: a flush and a compaction */
+#define FLUSH_THREADS      1 /* of the process */
+#define COMPACTION_THREADS 2
+#define LOG_LEVEL_ERROR    3
+#define LOG_BYTES_MAX      MIB
+#define MANIFEST_BYTES_MAX (64 * MIB)
+#define OPEN_FILES_ALL     (-1)
 
 /*
  * Options without a setter in the C API.
@@ -51,7 +52,7 @@
 #define OPTIONS_BY_NAME                                                                            \
     "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0;"                                 \
     "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.1;"                            \
-    "avoid_unnecessary_blocking_io=true;compaction_readahead_size=" COMPACTION_READ_STEP_TEXT
+    "avoid_unnecessary_blocking_io=true"
 
 /* ---- the block cache of the process ---- */
 
@@ -119,7 +120,9 @@ static void options_set_files(rocksdb_options_t *options)
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
     rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(options, 1);
     rocksdb_options_set_max_manifest_file_size(options, MANIFEST_BYTES_MAX);
-    rocksdb_options_set_bytes_per_sync(options, SYNC_STEP_BYTES);
+    rocksdb_options_compaction_readahead_size(options, COMPACTION_STEP_BYTES);
+    rocksdb_options_set_writable_file_max_buffer_size(options, COMPACTION_STEP_BYTES);
+    rocksdb_options_set_bytes_per_sync(options, COMPACTION_STEP_BYTES);
     rocksdb_options_set_info_log_level(options, LOG_LEVEL_ERROR);
     rocksdb_options_set_max_log_file_size(options, LOG_BYTES_MAX);
     rocksdb_options_set_keep_log_file_num(options, 1);
