@@ -30,6 +30,7 @@ struct store_options {
     const char *path; /* of this shard's folder; made when it is not there. NULL for memory */
     uint64_t block_cache_bytes; /* shared by the shards through block_cache */
     struct store_block_cache *block_cache;
+    uint64_t flush_bytes; /* about what a flush writes, by which the levels are sized; 0: 32 MiB */
     /* 'idempotency' rows (first key byte 'i') whose first 8 value bytes (big-endian expiry, Unix
      * ms) are below this function's result may be dropped in compactions. */
     uint64_t (*expiry_horizon_ms)(void *context);

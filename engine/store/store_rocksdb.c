@@ -618,7 +618,7 @@ static struct store_rocksdb *rocks_create(const struct store_options *options)
         return NULL;
     }
     rocks->store.vtable = &rocksdb_vtable;
-    rocks->limits = store_rocksdb_limits(options->tight);
+    rocks->limits = store_rocksdb_limits(options->tight, options->flush_bytes);
     call_options_create(rocks);
     rocks->cache = options->block_cache;
     if (rocks->cache == NULL) {

@@ -24,9 +24,11 @@ struct store_rocksdb_limits {
     int level0_stop;
     uint64_t pending_bytes_slow; /* estimated debt of the compaction */
     uint64_t pending_bytes_stop;
+    uint64_t level_base_bytes; /* of the first level below level 0 */
 };
 
-struct store_rocksdb_limits store_rocksdb_limits(bool tight);
+/* flush_bytes as in store_options. */
+struct store_rocksdb_limits store_rocksdb_limits(bool tight, uint64_t flush_bytes);
 
 /* Of an instance with that cache and that filter. Destroy with
  * rocksdb_options_destroy. NULL when this RocksDB does not know an option that we rely on. */

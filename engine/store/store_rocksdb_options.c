@@ -25,7 +25,8 @@
 #define CACHE_SHARD_BITS     4
 
 #define TABLE_FILE_BYTES      (64 * MIB)
-#define LEVEL_BASE_BYTES      (128 * MIB)
+#define FLUSH_BYTES_DEFAULT   (32 * MIB)
+#define FLUSH_BYTES_MIN       MIB /* smaller levels would only be more of them */
 #define LEVEL_COMPRESSED_FROM 2
 /* Bytes that a compaction reads or writes in one call, and lets the system write: so that neither
  * the call holds up a shard's thread on the same core, nor a finished file the journal's sync. */
@@ -91,8 +92,9 @@ void store_block_cache_destroy(struct store_block_cache **cache)
 
 /* ---- the options of an instance ---- */
 
-struct store_rocksdb_limits store_rocksdb_limits(bool tight)
+struct store_rocksdb_limits store_rocksdb_limits(bool tight, uint64_t flush_bytes)
 {
+    uint64_t flush = flush_bytes == 0 ? FLUSH_BYTES_DEFAULT : flush_bytes;
     struct store_rocksdb_limits limits = {
         .memtables_max = 6,
         .level0_compact = 8,
@@ -107,6 +109,10 @@ struct store_rocksdb_limits store_rocksdb_limits(bool tight)
         limits.pending_bytes_slow = 1;
         limits.pending_bytes_stop = 1;
     }
+    /* As large as the files that are merged into it: where these are small beside it, each of their
+     * compactions would write all of it again. */
+    limits.level_base_bytes =
+        (uint64_t)limits.level0_compact * (flush < FLUSH_BYTES_MIN ? FLUSH_BYTES_MIN : flush);
     ASSERT(limits.level0_compact < limits.level0_slow);
     ASSERT(limits.level0_slow < limits.level0_stop);
     return limits;
@@ -153,7 +159,7 @@ static void options_set_levels(rocksdb_options_t *options,
     rocksdb_options_set_compaction_style(options, rocksdb_level_compaction);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_target_file_size_base(options, TABLE_FILE_BYTES);
-    rocksdb_options_set_max_bytes_for_level_base(options, LEVEL_BASE_BYTES);
+    rocksdb_options_set_max_bytes_for_level_base(options, limits->level_base_bytes);
     rocksdb_options_set_level0_file_num_compaction_trigger(options, limits->level0_compact);
     rocksdb_options_set_level0_slowdown_writes_trigger(options, limits->level0_slow);
     rocksdb_options_set_level0_stop_writes_trigger(options, limits->level0_stop);

@@ -48,6 +48,14 @@ static enum status room_check(const struct data_folder *folder, struct settings_
     return STATUS_OK;
 }
 
+/* About what a flush of a shard writes: it comes when its memtable is full, or the tail of the
+ * journal is too long for all of them. */
+static uint64_t flush_bytes(const struct settings *settings, uint32_t shard_count)
+{
+    uint64_t share = settings->journal_tail_max / shard_count;
+    return settings->memtable_bytes < share ? settings->memtable_bytes : share;
+}
+
 static enum status stores_open(struct storage *storage, const struct data_folder *folder,
                                const struct settings *settings, struct settings_problem *problem)
 {
@@ -62,6 +70,7 @@ static enum status stores_open(struct storage *storage, const struct data_folder
         const struct store_options options = {
             .path = path,
             .block_cache = storage->block_cache,
+            .flush_bytes = flush_bytes(settings, storage->shard_count),
             .expiry_horizon_ms = idempotency_horizon_ms,
         };
         char text[512] = "";

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -418,6 +419,46 @@ Test(store_files, errors_of_rocksdb_become_ours)
                  STATUS_WOULD_BLOCK);
 }
 
+/* ---- levels ---- */
+
+static void largest_file(char path_out[TEXT_BYTES])
+{
+    char pattern[TEXT_BYTES];
+    snprintf(pattern, sizeof(pattern), "%s/*.sst", fixture.path);
+    glob_t found;
+    cr_assert_eq(glob(pattern, 0, NULL, &found), 0, "%s", pattern);
+    off_t largest = 0;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct stat info;
+        if (stat(found.gl_pathv[i], &info) == 0 && info.st_size > largest) {
+            largest = info.st_size;
+            snprintf(path_out, TEXT_BYTES, "%s", found.gl_pathv[i]);
+        }
+    }
+    globfree(&found);
+    cr_assert_gt(largest, 0);
+}
+
+static void flush_rows(unsigned rows)
+{
+    fill(0, rows);
+    flush(&fixture);
+    cr_assert_lt(compaction_wait(), 2);
+}
+
+Test(store_files, small_flushes_do_not_write_a_large_file_again)
+{
+    fixture.options.flush_bytes = 1u << 20;
+    reopen_tight();
+    flush_rows(30000); /* 12 MiB; the first level below level 0 is for 2 */
+    flush_rows(1);
+    char large[TEXT_BYTES];
+    largest_file(large);
+    flush_rows(2);
+    flush_rows(2);
+    cr_assert_eq(access(large, F_OK), 0, "%s is gone", large);
+}
+
 /* ---- expired rows ---- */
 
 static uint64_t horizon_read(void *context)
@@ -483,7 +524,7 @@ Test(store_files, closing_a_memtable_never_waits_for_a_compaction)
     fixture.options.expiry_horizon_ms = horizon_hold;
     fixture.options.expiry_context = &hold;
     reopen();
-    const struct store_rocksdb_limits limits = store_rocksdb_limits(false);
+    const struct store_rocksdb_limits limits = store_rocksdb_limits(false, 0);
     enum status status = STATUS_OK;
     for (int i = 0; i < 2 * limits.level0_slow && status == STATUS_OK; i++) {
         put_expiring("i", 1);
