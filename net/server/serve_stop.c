@@ -42,9 +42,17 @@ static bool drain_wait(struct server *server, enum loop_command command, uint64_
     return true;
 }
 
-static bool engine_is_drained(const struct server *server)
+static bool store_has_failed(const struct server *server)
 {
-    return engine_drained(server->storage.engine);
+    struct engine_health health;
+    engine_health_read(server->storage.engine, &health);
+    return health.store_failure != STATUS_OK;
+}
+
+/* A store that has failed for good will never have flushed what it was given. */
+static bool flushes_are_over(const struct server *server)
+{
+    return engine_drained(server->storage.engine) || store_has_failed(server);
 }
 
 /* From here on clients are refused at once, instead of waiting for an accept that never comes. */
@@ -77,10 +85,14 @@ int server_stop(struct server *server)
         serve_end_at_once(server, "shutdown_timeout: requests were still in flight");
     }
     engine_drain(server->storage.engine);
-    if (!drain_wait(server, LOOP_FORCE, deadline_ns, engine_is_drained)) {
+    if (!drain_wait(server, LOOP_FORCE, deadline_ns, flushes_are_over)) {
         serve_end_at_once(server,
                           "shutdown_timeout: records were still being written to files; the next "
                           "start replays the journal");
+    }
+    if (!engine_drained(server->storage.engine)) {
+        serve_end_at_once(server, "a store has failed, and keeps nothing more: what it did not "
+                                  "keep is in the journal, and the next start replays it");
     }
     worker_command(server->worker, WORKER_STOP);
     serve_loops_command(server, LOOP_STOP);

@@ -75,6 +75,23 @@ class DiskFailure(unittest.TestCase):
         self.assertEqual(len(list(pathlib.Path(server.data, "journal").glob("*.seg"))), 3)
         self.assertEqual(server.stop(), 0)
 
+    def test_a_store_that_fails_at_the_end_is_not_waited_for_and_nothing_is_lost(self):
+        server = self.server("--shutdown-timeout", "1h")
+        client = server.client()
+        self.addCleanup(client.close)
+        self.assertEqual(self.put(client, 1).status, 201)
+        client.close()
+        shards = pathlib.Path(server.data, "shards")
+        away = shards.rename(shards.with_name("away"))
+        self.assertEqual(server.stop(), 1)
+        self.assertIn("a store has failed", server.log())
+        away.rename(shards)
+        server.start()
+        again = server.client()
+        self.addCleanup(again.close)
+        self.assertEqual(again.request("GET", "/pets/1").json["n"], 1)
+        self.assertEqual(server.stop(), 0)
+
 
 if __name__ == "__main__":
     unittest.main()
