@@ -102,4 +102,12 @@ struct disk {
     bool has_windows;       /* window may be called */
 };
 
+/*
+ * What an error of the system means to a disk; error is not 0. DISK_FULL is for ENOSPC and EDQUOT:
+ * people are told to make room, and what waits goes on when there is some. EFBIG, a file at the
+ * limit of the process (RLIMIT_FSIZE) or of the file system, is not that: no room that anybody
+ * makes ends it, so it is an IO_ERROR, and the limit is what to look for.
+ */
+MUST_USE enum status disk_status_of_errno(int error);
+
 #endif

@@ -27,22 +27,6 @@ static struct disk_blocking *blocking_of(struct disk *disk)
     return CONTAINER_OF(disk, struct disk_blocking, base);
 }
 
-static enum status status_of_errno(void)
-{
-    switch (errno) {
-    case ENOENT:
-        return STATUS_NOT_FOUND;
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return STATUS_DISK_FULL;
-    case ENOMEM:
-        return STATUS_NO_MEMORY;
-    default:
-        return STATUS_IO_ERROR;
-    }
-}
-
 static enum status blocking_write(struct disk *disk, int file, uint64_t offset, const uint8_t *data,
                                   size_t size)
 {
@@ -55,7 +39,7 @@ static enum status blocking_write(struct disk *disk, int file, uint64_t offset, 
             continue;
         }
         if (written <= 0) {
-            return written == 0 ? STATUS_IO_ERROR : status_of_errno();
+            return written == 0 ? STATUS_IO_ERROR : disk_status_of_errno(errno);
         }
         data += written;
         size -= (size_t)written;
@@ -113,7 +97,7 @@ static enum status blocking_open(struct disk *disk, const char *name, bool creat
         flags |= O_CREAT;
     }
     *file_out = openat(blocking->folder, name, flags, 0600);
-    return *file_out >= 0 ? STATUS_OK : status_of_errno();
+    return *file_out >= 0 ? STATUS_OK : disk_status_of_errno(errno);
 }
 
 static void blocking_close(struct disk *disk, int file)
@@ -128,7 +112,7 @@ static enum status blocking_size(struct disk *disk, int file, uint64_t *bytes_ou
     (void)disk;
     struct stat info;
     if (fstat(file, &info) != 0) {
-        return status_of_errno();
+        return disk_status_of_errno(errno);
     }
     *bytes_out = (uint64_t)info.st_size;
     return STATUS_OK;
@@ -182,8 +166,9 @@ static enum status blocking_rename(struct disk *disk, const char *from, const ch
     if (blocking->read_only) {
         return STATUS_IO_ERROR;
     }
-    return renameat(blocking->folder, from, blocking->folder, to) == 0 ? STATUS_OK
-                                                                       : status_of_errno();
+    return renameat(blocking->folder, from, blocking->folder, to) == 0
+               ? STATUS_OK
+               : disk_status_of_errno(errno);
 }
 
 static enum status blocking_remove(struct disk *disk, const char *name)
@@ -192,7 +177,7 @@ static enum status blocking_remove(struct disk *disk, const char *name)
     if (blocking->read_only) {
         return STATUS_IO_ERROR;
     }
-    return unlinkat(blocking->folder, name, 0) == 0 ? STATUS_OK : status_of_errno();
+    return unlinkat(blocking->folder, name, 0) == 0 ? STATUS_OK : disk_status_of_errno(errno);
 }
 
 static enum status blocking_sync_folder(struct disk *disk)
@@ -209,7 +194,7 @@ static enum status blocking_list(struct disk *disk,
     int file = openat(blocking_of(disk)->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = file < 0 ? NULL : fdopendir(file);
     if (folder == NULL) {
-        enum status failed = status_of_errno();
+        enum status failed = disk_status_of_errno(errno);
         if (file >= 0) {
             close(file);
         }
@@ -226,7 +211,7 @@ static enum status blocking_list(struct disk *disk,
         errno = 0;
     }
     if (status == STATUS_OK && errno != 0) {
-        status = status_of_errno();
+        status = disk_status_of_errno(errno);
     }
     closedir(folder);
     return status;
@@ -236,7 +221,7 @@ static enum status blocking_free_bytes(struct disk *disk, uint64_t *bytes_out)
 {
     struct statvfs info;
     if (fstatvfs(blocking_of(disk)->folder, &info) != 0) {
-        return status_of_errno();
+        return disk_status_of_errno(errno);
     }
     *bytes_out = (uint64_t)info.f_bavail * info.f_frsize;
     return STATUS_OK;
@@ -271,11 +256,11 @@ enum status disk_blocking_create(const struct disk_blocking_options *options, st
 {
     *out = NULL;
     if (options->create && mkdir(options->folder, 0700) != 0 && errno != EEXIST) {
-        return status_of_errno();
+        return disk_status_of_errno(errno);
     }
     int folder = open(options->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {
-        return status_of_errno();
+        return disk_status_of_errno(errno);
     }
     struct disk_blocking *blocking = calloc(1, sizeof(*blocking));
     if (blocking == NULL) {

@@ -71,21 +71,6 @@ static struct disk_ring *ring_disk(struct disk *disk)
     return CONTAINER_OF(disk, struct disk_ring, disk);
 }
 
-static enum status status_of_errno(int error)
-{
-    switch (error) {
-    case ENOENT:
-        return STATUS_NOT_FOUND;
-    case ENOSPC:
-    case EDQUOT:
-        return STATUS_DISK_FULL;
-    case ENOMEM:
-        return STATUS_NO_MEMORY;
-    default:
-        return STATUS_IO_ERROR;
-    }
-}
-
 static const struct file *file_at(struct disk *disk, int handle)
 {
     ASSERT(handle >= 0 && handle < DISK_FILES_MAX);
@@ -150,8 +135,8 @@ static void slot_completed(struct ring_operation *ring_operation, int result, ui
         return;
     }
     if (result < 0) {
-        slot_finish(slot, status_of_errno(-result) == STATUS_DISK_FULL ? STATUS_DISK_FULL
-                                                                       : STATUS_IO_ERROR);
+        slot_finish(slot, disk_status_of_errno(-result) == STATUS_DISK_FULL ? STATUS_DISK_FULL
+                                                                            : STATUS_IO_ERROR);
         return;
     }
     if (operation->kind == DISK_SYNC) {
@@ -224,7 +209,7 @@ static enum status disk_open(struct disk *base, const char *name, bool create, i
     int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0);
     file.buffered = openat(disk->folder, name, flags, FILE_MODE);
     if (file.buffered < 0) {
-        return status_of_errno(errno);
+        return disk_status_of_errno(errno);
     }
     if (disk->direct) {
         file.direct = openat(disk->folder, name, O_RDWR | O_CLOEXEC | O_DIRECT);
@@ -254,7 +239,7 @@ static enum status disk_size(struct disk *base, int handle, uint64_t *bytes_out)
 {
     struct stat info;
     if (fstat(file_at(base, handle)->buffered, &info) != 0) {
-        return status_of_errno(errno);
+        return disk_status_of_errno(errno);
     }
     *bytes_out = (uint64_t)info.st_size;
     return STATUS_OK;
@@ -271,7 +256,7 @@ static enum status disk_read(struct disk *base, int handle, uint64_t offset, uin
             continue;
         }
         if (result < 0) {
-            return status_of_errno(errno);
+            return disk_status_of_errno(errno);
         }
         if (result == 0) {
             break;
@@ -291,7 +276,7 @@ static enum status write_all(int fd, uint64_t offset, const uint8_t *data, size_
             continue;
         }
         if (result < 0) {
-            return status_of_errno(errno);
+            return disk_status_of_errno(errno);
         }
         if (result == 0) {
             return STATUS_DISK_FULL;
@@ -309,7 +294,8 @@ static enum status disk_write(struct disk *base, int handle, uint64_t offset, co
 
 static enum status disk_sync(struct disk *base, int handle)
 {
-    return fdatasync(file_at(base, handle)->buffered) == 0 ? STATUS_OK : status_of_errno(errno);
+    return fdatasync(file_at(base, handle)->buffered) == 0 ? STATUS_OK
+                                                           : disk_status_of_errno(errno);
 }
 
 /* Zeroes from one offset to another. */
@@ -329,7 +315,7 @@ static enum status zero_range(int fd, uint64_t from, uint64_t to)
             continue;
         }
         if (result <= 0) {
-            return result == 0 ? STATUS_DISK_FULL : status_of_errno(errno);
+            return result == 0 ? STATUS_DISK_FULL : disk_status_of_errno(errno);
         }
         from += (uint64_t)result;
     }
@@ -345,12 +331,13 @@ static enum status disk_allocate(struct disk *base, int handle, uint64_t size)
         return status;
     }
     if (size <= old_size) {
-        return ftruncate(file->buffered, (off_t)size) == 0 ? STATUS_OK : status_of_errno(errno);
+        return ftruncate(file->buffered, (off_t)size) == 0 ? STATUS_OK
+                                                           : disk_status_of_errno(errno);
     }
     /* One extent where the file system can, and no room is found out now rather than half-way. */
     if (fallocate(file->buffered, 0, (off_t)old_size, (off_t)(size - old_size)) != 0 &&
         errno != EOPNOTSUPP && errno != ENOSYS) {
-        return status_of_errno(errno);
+        return disk_status_of_errno(errno);
     }
     /* Past the page cache where both ends are aligned, so that a new segment does not push out what
      * is hot. */
@@ -362,17 +349,18 @@ static enum status disk_allocate(struct disk *base, int handle, uint64_t size)
 static enum status disk_rename(struct disk *base, const char *from, const char *to)
 {
     int folder = ring_disk(base)->folder;
-    return renameat(folder, from, folder, to) == 0 ? STATUS_OK : status_of_errno(errno);
+    return renameat(folder, from, folder, to) == 0 ? STATUS_OK : disk_status_of_errno(errno);
 }
 
 static enum status disk_remove(struct disk *base, const char *name)
 {
-    return unlinkat(ring_disk(base)->folder, name, 0) == 0 ? STATUS_OK : status_of_errno(errno);
+    return unlinkat(ring_disk(base)->folder, name, 0) == 0 ? STATUS_OK
+                                                           : disk_status_of_errno(errno);
 }
 
 static enum status disk_sync_folder(struct disk *base)
 {
-    return fsync(ring_disk(base)->folder) == 0 ? STATUS_OK : status_of_errno(errno);
+    return fsync(ring_disk(base)->folder) == 0 ? STATUS_OK : disk_status_of_errno(errno);
 }
 
 static enum status disk_list(struct disk *base,
@@ -380,7 +368,7 @@ static enum status disk_list(struct disk *base,
 {
     int fd = openat(ring_disk(base)->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return status_of_errno(errno);
+        return disk_status_of_errno(errno);
     }
     DIR *folder = fdopendir(fd);
     if (folder == NULL) {
@@ -403,7 +391,7 @@ static enum status disk_free_bytes(struct disk *base, uint64_t *bytes_out)
 {
     struct statvfs info;
     if (fstatvfs(ring_disk(base)->folder, &info) != 0) {
-        return status_of_errno(errno);
+        return disk_status_of_errno(errno);
     }
     *bytes_out = (uint64_t)info.f_bavail * info.f_frsize;
     return STATUS_OK;
@@ -440,7 +428,7 @@ static enum status file_map(struct disk *base, int handle, struct file **file_ou
     }
     void *mapped = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file->buffered, 0);
     if (mapped == MAP_FAILED) {
-        return status_of_errno(errno);
+        return disk_status_of_errno(errno);
     }
     file->mapped = mapped;
     file->mapped_bytes = (size_t)bytes;
@@ -473,7 +461,7 @@ static enum status disk_window(struct disk *base, int handle, uint64_t offset, s
     }
     if (status == STATUS_OK &&
         madvise(file->mapped + from, (size_t)(offset + size - from), MADV_POPULATE_WRITE) != 0) {
-        status = errno == EINVAL ? STATUS_UNSUPPORTED : status_of_errno(errno);
+        status = errno == EINVAL ? STATUS_UNSUPPORTED : disk_status_of_errno(errno);
     }
     *data_out = file->mapped + offset;
     return status;
@@ -565,7 +553,7 @@ enum status disk_ring_create(const char *folder, struct ring *ring, struct disk 
         int error = errno;
         disk->folder = NO_DESCRIPTOR;
         disk_destroy(&disk->disk);
-        return status_of_errno(error);
+        return disk_status_of_errno(error);
     }
     size_t alignment = direct_alignment(disk->folder);
     disk->direct = alignment > 0;

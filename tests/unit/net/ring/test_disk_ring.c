@@ -389,10 +389,12 @@ Test(disk_ring, a_short_write_is_continued_and_the_error_behind_it_reported)
                                        .context = &bench};
     disk->vtable->submit(disk, &operation);
     wait_done(&bench, 1);
-    cr_assert_neq(bench.status, STATUS_OK);
+    cr_assert_eq(bench.status, STATUS_IO_ERROR);
     uint64_t size;
     cr_assert_eq(disk->vtable->size(disk, file, &size), STATUS_OK);
     cr_assert_eq(size, 8192);
+    cr_assert_eq(disk->vtable->write(disk, file, 8192, data, 512), STATUS_IO_ERROR);
+    cr_assert_eq(disk->vtable->allocate(disk, file, 16384), STATUS_IO_ERROR);
     free(data);
     disk->vtable->close(disk, file);
     cr_assert_eq(disk->vtable->remove(disk, "a"), STATUS_OK);
