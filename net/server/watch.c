@@ -1,10 +1,21 @@
 #include "net/server/watch.h"
 
-static void refusing_say(enum status refusing, struct log *log)
+/* Writes are accepted again: what ended is what was refused for. */
+static void accepting_say(enum status refused, struct log *log)
+{
+    if (refused == STATUS_BUSY || refused == STATUS_DISK_FULL) {
+        log_event(log, LOG_INFO, "there is room on the disk again: writes are accepted", NULL, 0);
+        return;
+    }
+    log_say(log, LOG_INFO, "a journal segment can be prepared again: writes are accepted",
+            LOG_TEXT("ended", status_text(refused)));
+}
+
+static void refusing_say(enum status said, enum status refusing, struct log *log)
 {
     switch ((int)refusing) {
     case STATUS_OK:
-        log_event(log, LOG_INFO, "there is room on the disk again: writes are accepted", NULL, 0);
+        accepting_say(said, log);
         return;
     case STATUS_BUSY:
         log_event(log, LOG_WARNING,
@@ -32,7 +43,7 @@ void watch_step(struct watch *watch, const struct engine_health *now, struct log
                   NULL, 0);
     }
     if (now->journal_refusing != watch->said.journal_refusing) {
-        refusing_say(now->journal_refusing, log);
+        refusing_say(watch->said.journal_refusing, now->journal_refusing, log);
     }
     if (now->store_failure != STATUS_OK && watch->said.store_failure == STATUS_OK) {
         const char *text = now->store_failure_text;

@@ -70,9 +70,14 @@ class DiskFailure(unittest.TestCase):
             kept = n
         self.refused(answer, "not-accepted", "cannot make its next file")
         self.assertEqual(client.request("GET", "/pets/1").json["n"], kept)
+        # The log knows it within a second, unless it has passed by then.
+        support.eventually(lambda: "no journal segment can be prepared" in server.log())
         server.mend_writes()
         support.eventually(lambda: self.put(client, 2).status == 200)
         self.assertEqual(len(list(pathlib.Path(server.data, "journal").glob("*.seg"))), 3)
+        # What ended was no full disk, and the log does not say so.
+        support.eventually(lambda: "a journal segment can be prepared again" in server.log())
+        self.assertNotIn("room on the disk", server.log())
         self.assertEqual(server.stop(), 0)
 
     def test_a_store_that_fails_at_the_end_is_not_waited_for_and_nothing_is_lost(self):

@@ -71,3 +71,36 @@ Test(watch, room_on_the_disk_is_said_when_it_goes_and_when_it_is_back)
     watch_step(&watch, &enough, lines);
     cr_assert_eq(said("room on the disk"), 2);
 }
+
+Test(watch, what_ended_is_what_writes_were_refused_for)
+{
+    const struct engine_health full = {.journal_refusing = STATUS_DISK_FULL};
+    const struct engine_health failed = {.journal_refusing = STATUS_IO_ERROR};
+    const struct engine_health well = {.journal_refusing = STATUS_OK};
+    watch_step(&watch, &full, lines);
+    watch_step(&watch, &failed, lines);
+    watch_step(&watch, &well, lines);
+    cr_assert_eq(said("can be prepared again: writes are accepted\",\"ended\":\"the disk or the "
+                      "kernel reported an error\""),
+                 1);
+}
+
+Test(watch, a_failure_that_was_no_full_disk_does_not_end_with_room)
+{
+    const struct engine_health failed = {.journal_refusing = STATUS_IO_ERROR};
+    const struct engine_health well = {.journal_refusing = STATUS_OK};
+    watch_step(&watch, &failed, lines);
+    watch_step(&watch, &well, lines);
+    cr_assert_eq(said("room on the disk"), 0);
+}
+
+Test(watch, a_full_disk_ends_with_room_whatever_came_before)
+{
+    const struct engine_health failed = {.journal_refusing = STATUS_IO_ERROR};
+    const struct engine_health full = {.journal_refusing = STATUS_DISK_FULL};
+    const struct engine_health well = {.journal_refusing = STATUS_OK};
+    watch_step(&watch, &failed, lines);
+    watch_step(&watch, &full, lines);
+    watch_step(&watch, &well, lines);
+    cr_assert_eq(said("there is room on the disk again"), 1);
+}
