@@ -155,6 +155,9 @@ class Server:
         self._limit_files(resource.RLIM_INFINITY)
 
     def _limit_files(self, size):
+        status = self.process.poll()
+        if status is not None:
+            raise AssertionError(f"the server ended with {status}:\n{self.log()}")
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     # ---- talking ----

@@ -97,6 +97,13 @@ class DiskFailure(unittest.TestCase):
         self.assertEqual(again.request("GET", "/pets/1").json["n"], 1)
         self.assertEqual(server.stop(), 0)
 
+    def test_a_disk_is_not_mended_under_a_server_that_ended_and_how_it_ended_is_told(self):
+        server = self.server()
+        server.process.kill()
+        server.process.wait()
+        with self.assertRaisesRegex(AssertionError, "the server ended with -9:\n.*journal opened"):
+            server.mend_writes()
+
 
 if __name__ == "__main__":
     unittest.main()
