@@ -14,6 +14,7 @@ from harness.servers import BenchError, first_line
 from harness.tables import print_table
 from report.measured import is_floor, is_ours
 
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One line of the table: a blank where something has nothing to say."""
@@ -36,9 +37,10 @@ class Contestant:
     run: Callable | None = None
 
 
-# What is compared: its name, its unit, and where it stands in a report.
 @dataclasses.dataclass(frozen=True)
 class Measure:
+    """What is compared: its name, its unit, and where it stands in a report."""
+
     name: str
     unit: str
     path: tuple[str, ...]
@@ -187,6 +189,7 @@ class Comparison:
             cells[0], shown = "" if row.work == shown else row.work, row.work
             padded = (cell.ljust(width) for cell, width in zip(cells, (*widths, 0), strict=True))
             print("  " + "  ".join(padded).rstrip())
+
 
 def limit_text(limit, at_least=False, unit=""):
     return "" if limit is None else f"{'>=' if at_least else '<='} {limit:g}{unit}"
