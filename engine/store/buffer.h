@@ -11,6 +11,9 @@
  *     iterators  show the store with the tables laid over it, or a store that has it all
  *     flushes    come when the store has it all: the buffer is held until the memtable is closed
  *
+ * Drains:    apply (where no table has room), step, settle, hold and the creation of an iterator
+ *            may put rows into the store on the spot; hasten puts none there, and makes the steps
+ *            that follow do it. A get, a release and the destruction never do.
  * Owner:     one shard's thread calls all but the calls that store.h marks blocking; these go
  *            straight to the store, which alone is safe beside the owner. A blocking get is for
  *            what a get without I/O could not tell, so the buffer did not have it.
