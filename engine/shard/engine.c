@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "engine/shard/shard_internal.h"
+#include "protocol/base/dice.h"
 
 /* ---- making and ending ---- */
 
@@ -30,10 +31,10 @@ static enum status thread_init(struct engine *engine, uint32_t index)
     atomic_init(&thread->seen, UINT64_MAX);
     /* All seeds are places in one cycle of the generator. Places next to each other would give two
      * threads the same numbers, and so the same ids: it takes a mixed number to begin far apart. */
-    struct random seeds = random_of(engine->options.seed + index);
-    thread->random = random_of(random_next(&seeds));
+    uint64_t seeds = engine->options.seed + index;
+    thread->random = dice_roll(&seeds);
 #ifdef FRESHET_PLANT_THREADS_SHARE_NUMBERS
-    thread->random = random_of(engine->options.seed + index * 0x9e3779b97f4a7c15ull);
+    thread->random = engine->options.seed + index * DICE_STEP;
 #endif
     thread->scratch_document = malloc(SCRATCH_DOCUMENT_BYTES);
     thread->scratch_patched = malloc(SCRATCH_DOCUMENT_BYTES);
@@ -426,7 +427,7 @@ static uint64_t create_hash(struct engine_thread *thread, struct request *reques
     if (request->idempotency_key.size > 0) {
         return XXH3_64bits(request->idempotency_key.data, request->idempotency_key.size);
     }
-    random_uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
+    uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
     request->new_id = bytes_of(request->new_id_text, UUID_TEXT_BYTES);
     return engine_hash(request->collection, request->new_id);
 }
@@ -434,7 +435,7 @@ static uint64_t create_hash(struct engine_thread *thread, struct request *reques
 /* An event goes to the shard of its idempotency key; without a key, wherever its id falls. */
 static uint64_t event_hash(struct engine_thread *thread, struct request *request)
 {
-    random_uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
+    uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
     request->new_id = bytes_of(request->new_id_text, UUID_TEXT_BYTES);
     request->id = request->new_id;
     struct bytes key = request->idempotency_key.size > 0 ? request->idempotency_key : request->id;

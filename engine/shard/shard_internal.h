@@ -23,7 +23,7 @@
 
 #include "engine/cache/cache.h"
 #include "engine/shard/engine.h"
-#include "engine/shard/random.h"
+#include "engine/shard/uuid.h"
 #include "engine/store/buffer.h"
 #include "engine/store/row.h"
 #include "protocol/base/assert.h"
@@ -220,7 +220,7 @@ struct engine_thread {
     struct link gathers;         /* struct gather in flight */
     uint32_t gather_count;
     uint64_t gathers_begun;
-    struct random random;
+    uint64_t random; /* the state of dice.h */
     uint64_t now_ns;
     uint64_t wall_ms;
     uint64_t pending;

@@ -395,7 +395,7 @@ static void create_draw_id(struct shard *shard, struct request *request)
     uint64_t slot = request->hash & (SLOT_COUNT - 1);
     request->new_id = bytes_of(request->new_id_text, UUID_TEXT_BYTES);
     do {
-        random_uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
+        uuid_v7(&thread->random, thread->wall_ms, request->new_id_text);
         request->hash = engine_hash(request->collection, request->new_id);
     } while ((request->hash & (SLOT_COUNT - 1)) != slot);
 }

@@ -1,5 +1,5 @@
 /*
- * dice.h: seeded random numbers for loads and their data: SplitMix64. Nothing that must not be
+ * dice.h: seeded random numbers for ids, loads and their data: SplitMix64. Nothing that must not be
  * guessed is made with it.
  *
  * Owner: the caller has the state, one for each thread.

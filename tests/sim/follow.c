@@ -17,14 +17,14 @@
 
 static uint64_t other_random(struct sim *sim, uint64_t below)
 {
-    return random_next(&sim->other_random) % below;
+    return dice_roll(&sim->other_random) % below;
 }
 
 void follow_init(struct sim *sim)
 {
     static const uint32_t paces[SIM_FOLLOWERS] = {1000, 100, 8};
-    struct random seeds = random_of(~sim->seed);
-    sim->other_random = random_of(random_next(&seeds));
+    uint64_t seeds = ~sim->seed;
+    sim->other_random = dice_roll(&seeds);
     for (uint32_t i = 0; i < SIM_FOLLOWERS; i++) {
         sim->followers[i] = (struct sim_follower){.pace = paces[i], .holds = i == 0};
     }

@@ -35,7 +35,7 @@ void sim_fail(const struct sim *sim, const char *format, ...)
 uint64_t sim_random(struct sim *sim, uint64_t below)
 {
     ASSERT(below > 0);
-    return random_next(&sim->random) % below;
+    return dice_roll(&sim->random) % below;
 }
 
 bool sim_chance(struct sim *sim, uint32_t percent)
@@ -144,7 +144,7 @@ static void stores_faults(struct sim *sim, bool none)
 {
     sim->reads_fail = !none && sim->fault == FAULT_READS;
     for (uint32_t i = 0; i < SIM_SHARDS; i++) {
-        struct store_memory_faults faults = {.seed = random_next(&sim->random)};
+        struct store_memory_faults faults = {.seed = dice_roll(&sim->random)};
         faults.read_damaged = sim->reads_fail ? 100000 : 0;
         faults.flush_failed = !none && sim->fault == FAULT_FLUSH ? 300000 : 0;
         if (!none) {
@@ -494,7 +494,7 @@ static void engine_start(struct sim *sim)
         .queued_bytes_max = 64u << 10,
         .idempotency_ms = sim->setup.idempotency_ms,
         .journal_durable_on_commit = sim->setup.durability == JOURNAL_SYNC,
-        .seed = random_next(&sim->random),
+        .seed = dice_roll(&sim->random),
     };
     enum status status = engine_create(&options, &sim->engine);
     ASSERT(status == STATUS_OK);
@@ -643,7 +643,7 @@ static void world_create(struct sim *sim)
         sim->shard_of_slot[i] = (uint8_t)(i * SIM_SHARDS / SLOT_COUNT);
     }
     const struct faulty_disk_options options = {
-        .seed = random_next(&sim->random),
+        .seed = dice_roll(&sim->random),
         .write_alignment = sim_chance(sim, 30) ? 4096 : 512,
         .latency_ns_max = sim->setup.disk_latency_ns_max,
     };
@@ -670,8 +670,8 @@ void sim_run(struct sim *sim, uint64_t seed, uint32_t steps)
     sim->verbose = verbose;
     sim->seed = seed;
     /* Neighbouring seeds begin far apart in the generator's one cycle. */
-    sim->random = random_of(seed);
-    sim->random = random_of(random_next(&sim->random));
+    sim->random = seed;
+    sim->random = dice_roll(&sim->random);
     sim->wall_ms = WALL_MS_BEGIN;
     sim->end = END_CLEAN;
     world_create(sim);

@@ -23,9 +23,9 @@
 #define FRESHET_TESTS_SIM_SIM_H
 
 #include "engine/shard/engine.h"
-#include "engine/shard/random.h"
 #include "engine/shard/shard_internal.h"
 #include "engine/shard/slice.h"
+#include "protocol/base/dice.h"
 #include "tests/sim/doc.h"
 
 #define SIM_SHARDS           4
@@ -195,7 +195,7 @@ enum sim_end { END_POWER_LOSS, END_KILL, END_CLEAN };
 struct sim {
     uint64_t seed;
     bool verbose;
-    struct random random;
+    uint64_t random;
     struct sim_setup setup;
     uint64_t step;
     uint64_t now_ns;
@@ -226,7 +226,7 @@ struct sim {
     struct model model;
 
     /* They draw from a generator of their own, so that without extras they change nothing. */
-    struct random other_random;
+    uint64_t other_random;
     struct sim_follower followers[SIM_FOLLOWERS];
     struct sim_slice slice;
     struct sim_subscribers *subscribers; /* NULL: not in this run */

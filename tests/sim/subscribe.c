@@ -52,7 +52,7 @@ struct sim_subscribers {
 
 static uint64_t other_random(struct sim *sim, uint64_t below)
 {
-    return random_next(&sim->other_random) % below;
+    return dice_roll(&sim->other_random) % below;
 }
 
 /* ---- what they are told ---- */

@@ -116,25 +116,25 @@ static const char *const blocks[] = {
     "\"2001:db8::/32\"", "\"2001:db8::/48\"", "\"2001:db8::1/128\"", "\"2001:db8::/127\"",
 };
 
-static size_t below(struct random *random, size_t count)
+static size_t below(uint64_t *random, size_t count)
 {
-    return (size_t)(random_next(random) % count);
+    return (size_t)(dice_roll(random) % count);
 }
 
-static bool chance(struct random *random, unsigned percent)
+static bool chance(uint64_t *random, unsigned percent)
 {
     return below(random, 100) < percent;
 }
 
 /* The first few of them half the time, so that patterns and events meet. */
-static void pick(struct random *random, const char *const *texts, size_t count, struct writer *out)
+static void pick(uint64_t *random, const char *const *texts, size_t count, struct writer *out)
 {
     size_t few = count > 8 && chance(random, 50) ? 8 : count;
     writer_text(out, texts[below(random, few)]);
 }
 
 /* Some names hold objects more often than others, in patterns and in events. */
-static bool holds_object(struct random *random, size_t name)
+static bool holds_object(uint64_t *random, size_t name)
 {
     return chance(random, name == 2 || name == 4 ? 75 : 12);
 }
@@ -146,7 +146,7 @@ static void name_write(struct writer *out, size_t index)
     writer_text(out, "\":");
 }
 
-static void value_write(struct random *random, struct writer *out)
+static void value_write(uint64_t *random, struct writer *out)
 {
     size_t kind = below(random, 10);
     if (kind < 5) {
@@ -161,7 +161,7 @@ static void value_write(struct random *random, struct writer *out)
 /* ---- patterns ---- */
 
 /* One of them, or up to three in an array. */
-static void one_or_list(struct random *random, const char *const *texts, size_t count,
+static void one_or_list(uint64_t *random, const char *const *texts, size_t count,
                         struct writer *out)
 {
     if (chance(random, 50)) {
@@ -179,7 +179,7 @@ static void one_or_list(struct random *random, const char *const *texts, size_t 
     writer_u8(out, ']');
 }
 
-static void anything_but_write(struct random *random, struct writer *out)
+static void anything_but_write(uint64_t *random, struct writer *out)
 {
     writer_text(out, "{\"anything-but\":");
     switch (below(random, 6)) {
@@ -213,7 +213,7 @@ static void anything_but_write(struct random *random, struct writer *out)
     writer_u8(out, '}');
 }
 
-static void numeric_write(struct random *random, struct writer *out)
+static void numeric_write(uint64_t *random, struct writer *out)
 {
     static const char *const single[] = {"=", "<", "<=", ">", ">="};
     static const char *const lows[] = {"-1e308", "-1", "-0", "0", "0.1", "1", "1.00"};
@@ -232,7 +232,7 @@ static void numeric_write(struct random *random, struct writer *out)
     writer_text(out, "]}");
 }
 
-static void text_test_write(struct random *random, struct writer *out)
+static void text_test_write(uint64_t *random, struct writer *out)
 {
     static const char *const kinds[] = {"prefix", "suffix"};
     writer_text(out, "{\"");
@@ -249,7 +249,7 @@ static void text_test_write(struct random *random, struct writer *out)
     writer_text(out, ignore_case ? "}}" : "}");
 }
 
-static void test_write(struct random *random, struct writer *out)
+static void test_write(uint64_t *random, struct writer *out)
 {
     switch (below(random, 10)) {
     case 0:
@@ -283,7 +283,7 @@ static void test_write(struct random *random, struct writer *out)
     }
 }
 
-static void tests_write(struct random *random, struct writer *out)
+static void tests_write(uint64_t *random, struct writer *out)
 {
     size_t left = chance(random, 60) ? 1 : 1 + below(random, 4);
     writer_u8(out, '[');
@@ -297,10 +297,10 @@ static void tests_write(struct random *random, struct writer *out)
 }
 
 /* taken: a bit for each name that stands outside of the $or around it, and may not stand again. */
-static void pattern_object(struct random *random, struct writer *out, unsigned depth,
-                           unsigned branches, unsigned taken);
+static void pattern_object(uint64_t *random, struct writer *out, unsigned depth, unsigned branches,
+                           unsigned taken);
 
-static void or_write(struct random *random, struct writer *out, unsigned depth, unsigned branches,
+static void or_write(uint64_t *random, struct writer *out, unsigned depth, unsigned branches,
                      unsigned taken)
 {
     size_t left = 2 + below(random, 2);
@@ -315,8 +315,8 @@ static void or_write(struct random *random, struct writer *out, unsigned depth, 
 }
 
 /* Some of the names, each once; branches: of $or around it. */
-static void pattern_object(struct random *random, struct writer *out, unsigned depth,
-                           unsigned branches, unsigned taken)
+static void pattern_object(uint64_t *random, struct writer *out, unsigned depth, unsigned branches,
+                           unsigned taken)
 {
     size_t used = 0;
     writer_u8(out, '{');
@@ -350,17 +350,17 @@ static void pattern_object(struct random *random, struct writer *out, unsigned d
     writer_u8(out, '}');
 }
 
-void random_pattern_write(struct random *random, struct writer *json_out)
+void random_pattern_write(uint64_t *random, struct writer *json_out)
 {
     pattern_object(random, json_out, 0, 0, 0);
 }
 
 /* ---- events ---- */
 
-static void event_object(struct random *random, struct writer *out, unsigned depth);
+static void event_object(uint64_t *random, struct writer *out, unsigned depth);
 
 /* An object, a value, or an array of them, which may hold arrays in turn. */
-static void event_value(struct random *random, struct writer *out, unsigned depth, bool object)
+static void event_value(uint64_t *random, struct writer *out, unsigned depth, bool object)
 {
     if (depth < DEPTH_MAX + 2 && chance(random, 33)) {
         size_t left = below(random, 5);
@@ -379,7 +379,7 @@ static void event_value(struct random *random, struct writer *out, unsigned dept
     }
 }
 
-static void event_object(struct random *random, struct writer *out, unsigned depth)
+static void event_object(uint64_t *random, struct writer *out, unsigned depth)
 {
     size_t used = 0;
     writer_u8(out, '{');
@@ -396,7 +396,7 @@ static void event_object(struct random *random, struct writer *out, unsigned dep
     writer_u8(out, '}');
 }
 
-void random_event_write(struct random *random, struct writer *json_out)
+void random_event_write(uint64_t *random, struct writer *json_out)
 {
     event_object(random, json_out, 0);
 }

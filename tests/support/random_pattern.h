@@ -8,14 +8,14 @@
 #ifndef FRESHET_TESTS_SUPPORT_RANDOM_PATTERN_H
 #define FRESHET_TESTS_SUPPORT_RANDOM_PATTERN_H
 
-#include "engine/shard/random.h"
 #include "protocol/base/bytes.h"
+#include "protocol/base/dice.h"
 
 /* Both texts fit into this. */
 #define RANDOM_PATTERN_JSON_BYTES_MAX (64u << 10)
 
 /* Nearly always a valid pattern. */
-void random_pattern_write(struct random *random, struct writer *json_out);
-void random_event_write(struct random *random, struct writer *json_out);
+void random_pattern_write(uint64_t *random, struct writer *json_out);
+void random_event_write(uint64_t *random, struct writer *json_out);
 
 #endif

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "engine/shard/engine.h"
-#include "engine/shard/random.h"
 #include "engine/store/store_memory.h"
 #include "protocol/base/assert.h"
+#include "protocol/base/dice.h"
 #include "protocol/base/list.h"
 
 #define SHARDS    4u
@@ -181,11 +181,11 @@ static void put_submit(struct world *world, struct follower *follower, uint32_t 
 
 static void rounds_run(struct world *world, struct follower *followers)
 {
-    struct random random = random_of(1);
+    uint64_t random = 1;
     static struct put puts[THREADS];
     uint64_t written = 0;
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        uint32_t which = (uint32_t)(random_next(&random) % 3) + 1; /* a bit for each thread */
+        uint32_t which = (uint32_t)(dice_roll(&random) % 3) + 1; /* a bit for each thread */
         uint32_t count = (uint32_t)__builtin_popcount(which);
         written += count;
         atomic_store(&world->target, written);

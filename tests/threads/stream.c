@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #include "engine/journal/disk_blocking.h"
-#include "engine/shard/random.h"
 #include "engine/store/store_memory.h"
 #include "engine/stream/stream.h"
 #include "net/server/store_pool.h"
 #include "protocol/base/assert.h"
+#include "protocol/base/dice.h"
 
 #define SHARDS      4u
 #define THREADS     2u
@@ -82,7 +82,7 @@ struct runner {
     uint32_t index;
     struct engine_thread *thread;
     struct stream *stream;
-    struct random random;
+    uint64_t random;
     struct subscriber subscribers[SUBSCRIBERS];
     struct put puts[IN_FLIGHT];
     uint32_t begun;
@@ -92,7 +92,7 @@ struct runner {
 
 static uint64_t draw(struct runner *runner, uint64_t below)
 {
-    return random_next(&runner->random) % below;
+    return dice_roll(&runner->random) % below;
 }
 
 /* ---- writes ---- */
@@ -428,8 +428,8 @@ static void runner_begin(struct runner *runner, struct world *world, uint32_t in
 {
     runner->world = world;
     runner->index = index;
-    struct random seeds = random_of(seed + index);
-    runner->random = random_of(random_next(&seeds));
+    uint64_t seeds = seed + index;
+    runner->random = dice_roll(&seeds);
     runner->thread = engine_thread_at(world->engine, index);
     engine_thread_attach(runner->thread, &world->waker);
     const struct stream_options options = {

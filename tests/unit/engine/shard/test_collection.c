@@ -3,7 +3,6 @@
 
 #include "engine/shard/collection.h"
 #include "engine/shard/engine.h"
-#include "engine/shard/random.h"
 #include "protocol/document/json.h"
 
 Test(collection, names_are_words_that_the_api_does_not_use_itself)
@@ -130,16 +129,4 @@ Test(collection, an_indexed_value_over_the_limit_is_refused_with_the_field_named
     cr_assert_str_eq(text, "the indexed field \"category\" is over 512 bytes");
     cr_assert_eq(conform(&collection, "{\"category\":[1]}", NULL, text), STATUS_OK);
     cr_assert_eq(conform(&collection, "{\"category\":null}", NULL, text), STATUS_OK);
-}
-
-Test(random, uuids_carry_the_time_the_version_and_the_variant)
-{
-    struct random random = random_of(1);
-    char text[UUID_TEXT_BYTES + 1] = {0};
-    random_uuid_v7(&random, 0x0123456789abull, text);
-    cr_assert_eq(memcmp(text, "01234567-89ab-7", 15), 0, "%s", text);
-    cr_assert(strchr("89ab", text[19]) != NULL);
-    char second[UUID_TEXT_BYTES + 1] = {0};
-    random_uuid_v7(&random, 0x0123456789abull, second);
-    cr_assert_str_neq(text, second);
 }

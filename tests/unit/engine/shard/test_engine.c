@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "engine/shard/random.h"
 #include "engine/shard/shard_internal.h"
+#include "engine/shard/uuid.h"
 #include "engine/store/store_memory.h"
 #include "tests/support/world.h"
 
@@ -222,9 +222,9 @@ Test(engine, an_id_that_somebody_has_put_before_is_not_given_to_a_new_record)
 {
     /* The thread's numbers are known here: put a record where the next creation would fall. */
     struct engine_thread *thread = engine_thread_at(world.engine, 0);
-    struct random foreseen = thread->random;
+    uint64_t foreseen = thread->random;
     char id[UUID_TEXT_BYTES + 1] = {0};
-    random_uuid_v7(&foreseen, thread->wall_ms, id);
+    uuid_v7(&foreseen, thread->wall_ms, id);
     world.step_ns = 0; /* the same millisecond */
     cr_assert_eq(RUN(REQUEST_PUT, PETS, id, "{\"mine\":true}"), STATUS_OK);
     cr_assert_eq(world_run(&world, &b, REQUEST_CREATE, PETS, NULL, "{\"a\":1}"), STATUS_OK);

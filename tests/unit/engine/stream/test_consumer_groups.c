@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/shard/random.h"
 #include "engine/stream/consumers_internal.h"
+#include "protocol/base/dice.h"
 #include "tests/unit/engine/stream/consumers_fixture.h"
 
 #define LEASE_MS 10000
@@ -357,7 +357,7 @@ struct worker {
 };
 
 struct crew {
-    struct random random;
+    uint64_t random;
     bool reliable; /* everyone acknowledges, and says when it goes */
     uint32_t count;
     struct worker workers[CREW_MAX];
@@ -419,7 +419,7 @@ static void worker_run(struct worker *worker)
 {
     if (!worker->has_page) {
         worker_read(worker);
-    } else if (!crew.reliable && random_next(&crew.random) % 8 == 0) {
+    } else if (!crew.reliable && dice_roll(&crew.random) % 8 == 0) {
         worker->has_page = false; /* it forgets, and reads the same once more */
     } else {
         worker_ack(worker);
@@ -429,7 +429,7 @@ static void worker_run(struct worker *worker)
 /* The others go, or come. */
 static void crew_change(void)
 {
-    uint32_t count = 1 + (uint32_t)(random_next(&crew.random) % CREW_MAX);
+    uint32_t count = 1 + (uint32_t)(dice_roll(&crew.random) % CREW_MAX);
     for (uint32_t i = count; i < crew.count && crew.reliable; i++) {
         worker_ack(&crew.workers[i]);
         fixture_prepare(&a, CONSUMER_LEAVE, "crew", crew.workers[i].name);
@@ -442,7 +442,7 @@ static void pet_put(uint32_t number)
 {
     char id[16];
     char json[32];
-    snprintf(id, sizeof(id), "p%u", (unsigned)(random_next(&crew.random) % PETS_COUNT));
+    snprintf(id, sizeof(id), "p%u", (unsigned)(dice_roll(&crew.random) % PETS_COUNT));
     snprintf(json, sizeof(json), "{\"n\":%u}", number);
     uint64_t sequence = fixture_put(&fixture, id, json);
     cr_assert_lt(sequence, (uint64_t)EVENTS_MAX - 1000);
@@ -452,7 +452,7 @@ static void pet_put(uint32_t number)
 /* How often changes were worked on more than once. */
 static uint32_t crew_run(uint64_t seed, bool reliable)
 {
-    crew = (struct crew){.random = random_of(seed), .reliable = reliable, .count = 1};
+    crew = (struct crew){.random = seed, .reliable = reliable, .count = 1};
     fixture.world.step_ns = FIXTURE_MS;
     for (uint32_t i = 0; i < EVENTS_MAX; i++) {
         crew.events[i].slot = SLOT_COUNT;
@@ -461,7 +461,7 @@ static uint32_t crew_run(uint64_t seed, bool reliable)
         snprintf(crew.workers[i].name, sizeof(crew.workers[i].name), "w%u", i);
     }
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        uint64_t draw = random_next(&crew.random) % 100;
+        uint64_t draw = dice_roll(&crew.random) % 100;
         if (draw < 40) {
             pet_put(round);
         } else if (draw < 42) {
@@ -469,7 +469,7 @@ static uint32_t crew_run(uint64_t seed, bool reliable)
         } else if (draw < 43 && !reliable) {
             fixture_wait_ms(&fixture, LEASE_MS / 3);
         } else {
-            worker_run(&crew.workers[random_next(&crew.random) % crew.count]);
+            worker_run(&crew.workers[dice_roll(&crew.random) % crew.count]);
         }
     }
     /* Whoever is left works until all is done. */

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/shard/random.h"
 #include "engine/store/store_memory.h"
 #include "engine/stream/stream_internal.h"
+#include "protocol/base/dice.h"
 #include "tests/unit/engine/stream/scene.h"
 
 #define RECORDS_MAX 4000u
@@ -210,7 +210,7 @@ struct held {
 };
 
 struct trial {
-    struct random random;
+    uint64_t random;
     uint64_t seed;
     struct world_request requests[WRITERS];
     uint64_t next_value;
@@ -228,7 +228,7 @@ struct trial {
 
 static uint64_t dice(struct trial *trial, uint64_t below)
 {
-    return random_next(&trial->random) % below;
+    return dice_roll(&trial->random) % below;
 }
 
 static uint32_t record_of(const struct change *change)
@@ -434,7 +434,7 @@ static void trials(uint32_t thread_count, bool reconnects)
         cr_log_info("seed %llu", (unsigned long long)seed);
         memset(trial, 0, sizeof(*trial));
         trial->seed = seed;
-        trial->random = random_of(seed * 7919);
+        trial->random = seed * 7919;
         const struct world_options options = {.thread_count = thread_count, .seed = seed};
         scene_begin(&scene, &options);
         trial_run(trial, reconnects);

@@ -1,10 +1,11 @@
-#include "engine/shard/random.h"
+#include "engine/shard/uuid.h"
+#include "protocol/base/dice.h"
 
-void random_uuid_v7(struct random *random, uint64_t wall_ms, char text_out[UUID_TEXT_BYTES])
+void uuid_v7(uint64_t *random, uint64_t wall_ms, char text_out[UUID_TEXT_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    uint64_t high = (wall_ms << 16) | 0x7000u | (random_next(random) & 0x0fffu);
-    uint64_t low = (random_next(random) >> 2) | 0x8000000000000000ull;
+    uint64_t high = (wall_ms << 16) | 0x7000u | (dice_roll(random) & 0x0fffu);
+    uint64_t low = (dice_roll(random) >> 2) | 0x8000000000000000ull;
     uint32_t at = 0;
     for (uint32_t nibble = 0; nibble < 32; nibble++) {
         if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) {
