@@ -1,8 +1,6 @@
 /*
- * keys.h: which record the next operation is about: uniform, zipfian (as in YCSB; rank 0 the most
- * popular), scrambled (zipfian ranks scattered over the range by a hash, so that neighbours are not
- * all popular), sequential or latest (YCSB's: the newest key is the most popular, the distance from
- * it zipfian).
+ * keys.h: which record the next operation is about: drawn from a range as draw.h does, or for
+ * `latest` from as many before the newest key.
  *
  * Owner:     one thread; each has its own generator, seeded from the run's seed and its index.
  * Memory:    fixed; set-up takes the same time whatever the range.
@@ -15,16 +13,7 @@
 
 #include <stdint.h>
 
-#include "protocol/base/zipfian.h"
-
-enum distribution {
-    DISTRIBUTION_UNIFORM,
-    DISTRIBUTION_ZIPFIAN,
-    DISTRIBUTION_SCRAMBLED,
-    DISTRIBUTION_SEQUENTIAL,
-    DISTRIBUTION_LATEST,
-    DISTRIBUTION_COUNT,
-};
+#include "protocol/base/draw.h"
 
 struct keys_options {
     enum distribution distribution;
@@ -36,13 +25,9 @@ struct keys_options {
 
 struct keys {
     struct keys_options options;
-    uint64_t random_state;
-    uint64_t next_sequential;
+    struct draw draw;
     uint64_t end; /* latest: behind the newest key */
-    struct zipfian zipfian;
 };
-
-extern const char *const distribution_names[DISTRIBUTION_COUNT];
 
 void keys_init(struct keys *keys, const struct keys_options *options);
 uint64_t keys_next(struct keys *keys);

@@ -547,7 +547,7 @@ static bool bench_memory(struct bench *bench)
         bench->idle == NULL || bench->polled == NULL || bench->document == NULL) {
         return false;
     }
-    bench_keys_init(&bench->keys, BENCH_UNIFORM, ZIPFIAN_THETA_DEFAULT, 1, SEED);
+    bench_keys_init(&bench->keys, DISTRIBUTION_UNIFORM, ZIPFIAN_THETA_DEFAULT, 1, SEED);
     for (size_t i = 0; i < value_bytes; i++) {
         bench->value[i] = (char)('a' + bench_keys_random(&bench->keys) % 26);
     }

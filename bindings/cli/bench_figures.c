@@ -192,8 +192,8 @@ static void config_print(const struct bench_output *output, const struct bench_r
     member_print("},\"collection\":", plan->collection);
     printf(",\"keys\":%" PRIu64 ",\"distribution\":\"%s\",\"theta\":%g,\"value_bytes\":%" PRIu64
            ",\"mode\":\"%s\"}",
-           plan->records, bench_distribution_name(plan->distribution), plan->theta,
-           plan->value_bytes, run->rate > 0 ? "open" : "closed");
+           plan->records, distribution_names[plan->distribution], plan->theta, plan->value_bytes,
+           run->rate > 0 ? "open" : "closed");
 }
 
 static void run_print_json(const struct bench_output *output, const struct bench_run *run)
@@ -259,7 +259,7 @@ static void head_print(const struct bench_output *output)
            plan->connections, plan->connections == 1 ? "" : "s", plan->pipeline);
     printf("%s records ", cli_count_text(plan->records, text));
     printf("of %s bytes, %s;", cli_count_text(plan->value_bytes, text),
-           bench_distribution_name(plan->distribution));
+           distribution_names[plan->distribution]);
     for (enum bench_kind kind = 0; kind < BENCH_KIND_TOTAL; kind++) {
         if (plan->weights[kind] > 0) {
             printf(" %.3g %% %s", 100 * (double)plan->weights[kind] / (double)plan->weight_sum,

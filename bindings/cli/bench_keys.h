@@ -1,8 +1,6 @@
 /*
- * bench_keys.h: which record the next request of `freshet bench` is about.
- *
- * uniform, sequential, zipfian (record 0 the most popular), scrambled (the same popularity,
- * scattered over all records), latest (zipfian from the newest record backwards).
+ * bench_keys.h: which record the next request of `freshet bench` is about: drawn as draw.h does,
+ * from the records that are there.
  *
  * Owner:     one bench.
  * Memory:    fixed, however many records there are.
@@ -16,36 +14,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "protocol/base/zipfian.h"
+#include "protocol/base/draw.h"
 
 /* Inserts since the oldest that has no answer. */
 #define BENCH_INSERTS_MAX (1u << 16)
 
-#define BENCH_DISTRIBUTIONS(X)                                                                     \
-    X(UNIFORM, "uniform")                                                                          \
-    X(ZIPFIAN, "zipfian")                                                                          \
-    X(SCRAMBLED, "scrambled")                                                                      \
-    X(LATEST, "latest")                                                                            \
-    X(SEQUENTIAL, "sequential")
-
-enum bench_distribution {
-#define BENCH_DISTRIBUTION_ID(id, name) BENCH_##id,
-    BENCH_DISTRIBUTIONS(BENCH_DISTRIBUTION_ID)
-#undef BENCH_DISTRIBUTION_ID
-};
-
 struct bench_keys {
-    enum bench_distribution distribution;
-    double theta;     /* of zipfian: above 0, under 1 */
+    struct draw draw;
     uint64_t records; /* that are there */
     uint64_t next;    /* the number that the next insert gets */
-    uint64_t random;
-    uint64_t sequential;
-    struct zipfian zipfian; /* of so many records as there were when one was chosen last */
     bool answered[BENCH_INSERTS_MAX];
 };
 
-void bench_keys_init(struct bench_keys *keys, enum bench_distribution distribution, double theta,
+void bench_keys_init(struct bench_keys *keys, enum distribution distribution, double theta,
                      uint64_t records, uint64_t seed);
 
 uint64_t bench_keys_random(struct bench_keys *keys);

@@ -65,13 +65,6 @@ static const char *const kind_names[] = {
 #undef KIND_NAME
 };
 
-static const char *const distribution_names[] = {
-#define DISTRIBUTION_NAME(id, name) name,
-    BENCH_DISTRIBUTIONS(DISTRIBUTION_NAME)
-#undef DISTRIBUTION_NAME
-};
-#define DISTRIBUTION_COUNT (sizeof(distribution_names) / sizeof(distribution_names[0]))
-
 static const uint64_t loads_default[] = {30, 50, 70, 90};
 
 /* While a file is read. */
@@ -89,12 +82,6 @@ const char *bench_kind_name(enum bench_kind kind)
 {
     ASSERT(kind < BENCH_KIND_TOTAL);
     return kind_names[kind];
-}
-
-const char *bench_distribution_name(enum bench_distribution distribution)
-{
-    ASSERT(distribution < DISTRIBUTION_COUNT);
-    return distribution_names[distribution];
 }
 
 /* ---- values ---- */
@@ -145,9 +132,10 @@ static bool distribution_read(const char *text, struct bench_plan *plan)
 {
     size_t size = strcspn(text, ":");
     for (size_t i = 0; i < DISTRIBUTION_COUNT; i++) {
-        enum bench_distribution distribution = (enum bench_distribution)i;
+        enum distribution distribution = (enum distribution)i;
         if (word_is(text, size, distribution_names[i])) {
-            bool takes = distribution == BENCH_ZIPFIAN || distribution == BENCH_SCRAMBLED;
+            bool takes =
+                distribution == DISTRIBUTION_ZIPFIAN || distribution == DISTRIBUTION_SCRAMBLED;
             plan->distribution = distribution;
             return text[size] == '\0' || (takes && theta_read(text + size + 1, &plan->theta));
         }

@@ -44,7 +44,7 @@ struct bench_plan {
     uint64_t seconds;
     uint64_t weights[BENCH_KIND_TOTAL];
     uint64_t weight_sum;
-    enum bench_distribution distribution;
+    enum distribution distribution;
     double theta;
     uint64_t expect[BENCH_EXPECT_MAX]; /* codes that are right */
     size_t expect_count;               /* 0: 200 to 299, and 404 where records are deleted */
@@ -55,7 +55,6 @@ struct bench_plan {
 };
 
 const char *bench_kind_name(enum bench_kind kind);
-const char *bench_distribution_name(enum bench_distribution distribution);
 
 /* NULL, or what is wrong with the options; before a server is asked. */
 const char *bench_options_check(const struct cli *cli);

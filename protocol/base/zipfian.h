@@ -1,7 +1,6 @@
 /*
  * zipfian.h: how popular records are, for the loads that ask for them: rank k, from 0, is asked for
- * in proportion to (k + 1)^-theta. `freshet bench` and the load generator of the benchmarks choose
- * alike.
+ * in proportion to (k + 1)^-theta.
  *
  * Owner:     one thread, or several that only draw.
  * Memory:    none; set-up takes the same time whatever the count.

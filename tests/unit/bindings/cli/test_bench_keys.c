@@ -9,8 +9,7 @@
 
 static struct bench_keys keys;
 
-static void count_draws(enum bench_distribution distribution, double theta,
-                        uint64_t counts[RECORDS])
+static void count_draws(enum distribution distribution, double theta, uint64_t counts[RECORDS])
 {
     bench_keys_init(&keys, distribution, theta, RECORDS, SEED);
     for (size_t i = 0; i < DRAWS; i++) {
@@ -32,7 +31,7 @@ static void expect_count(uint64_t count, double share)
 Test(bench_keys, uniform_chooses_each_as_often)
 {
     uint64_t counts[RECORDS] = {0};
-    count_draws(BENCH_UNIFORM, ZIPFIAN_THETA_DEFAULT, counts);
+    count_draws(DISTRIBUTION_UNIFORM, ZIPFIAN_THETA_DEFAULT, counts);
     for (size_t i = 0; i < RECORDS; i++) {
         expect_count(counts[i], 1.0 / RECORDS);
     }
@@ -48,8 +47,8 @@ Test(bench_keys, zipfian_has_the_shares_of_its_formula)
         for (size_t i = 1; i <= RECORDS; i++) {
             sum += pow((double)i, -thetas[t]);
         }
-        count_draws(BENCH_ZIPFIAN, thetas[t], zipfian);
-        count_draws(BENCH_LATEST, thetas[t], latest);
+        count_draws(DISTRIBUTION_ZIPFIAN, thetas[t], zipfian);
+        count_draws(DISTRIBUTION_LATEST, thetas[t], latest);
         for (size_t i = 0; i < RECORDS; i++) {
             double share = pow((double)i + 1, -thetas[t]) / sum;
             expect_count(zipfian[i], share);
@@ -63,7 +62,7 @@ Test(bench_keys, scrambled_is_as_popular_and_scattered)
     uint64_t counts[RECORDS] = {0};
     uint64_t most = 0;
     size_t of_most = 0;
-    count_draws(BENCH_SCRAMBLED, ZIPFIAN_THETA_DEFAULT, counts);
+    count_draws(DISTRIBUTION_SCRAMBLED, ZIPFIAN_THETA_DEFAULT, counts);
     for (size_t i = 0; i < RECORDS; i++) {
         of_most = counts[i] > most ? i : of_most;
         most = counts[i] > most ? counts[i] : most;
@@ -74,7 +73,7 @@ Test(bench_keys, scrambled_is_as_popular_and_scattered)
 
 Test(bench_keys, sequential_goes_round)
 {
-    bench_keys_init(&keys, BENCH_SEQUENTIAL, ZIPFIAN_THETA_DEFAULT, 3, SEED);
+    bench_keys_init(&keys, DISTRIBUTION_SEQUENTIAL, ZIPFIAN_THETA_DEFAULT, 3, SEED);
     for (uint64_t i = 0; i < 9; i++) {
         cr_assert_eq(bench_keys_next(&keys), i % 3);
     }
@@ -82,9 +81,9 @@ Test(bench_keys, sequential_goes_round)
 
 Test(bench_keys, one_record_is_always_it)
 {
-    for (int distribution = BENCH_UNIFORM; distribution <= BENCH_SEQUENTIAL; distribution++) {
-        bench_keys_init(&keys, (enum bench_distribution)distribution, ZIPFIAN_THETA_DEFAULT, 1,
-                        SEED);
+    for (int distribution = DISTRIBUTION_UNIFORM; distribution <= DISTRIBUTION_SEQUENTIAL;
+         distribution++) {
+        bench_keys_init(&keys, (enum distribution)distribution, ZIPFIAN_THETA_DEFAULT, 1, SEED);
         for (size_t i = 0; i < 1000; i++) {
             cr_assert_eq(bench_keys_next(&keys), 0);
         }
@@ -95,7 +94,7 @@ Test(bench_keys, an_insert_is_chosen_when_all_before_it_are_there)
 {
     uint64_t first = 0;
     uint64_t second = 0;
-    bench_keys_init(&keys, BENCH_LATEST, ZIPFIAN_THETA_DEFAULT, 10, SEED);
+    bench_keys_init(&keys, DISTRIBUTION_LATEST, ZIPFIAN_THETA_DEFAULT, 10, SEED);
     cr_assert(bench_keys_insert(&keys, &first));
     cr_assert(bench_keys_insert(&keys, &second));
     cr_assert_eq(first, 10);
@@ -116,7 +115,7 @@ Test(bench_keys, an_insert_is_chosen_when_all_before_it_are_there)
 Test(bench_keys, inserts_wait_for_one_that_has_no_answer)
 {
     uint64_t number = 0;
-    bench_keys_init(&keys, BENCH_UNIFORM, ZIPFIAN_THETA_DEFAULT, 10, SEED);
+    bench_keys_init(&keys, DISTRIBUTION_UNIFORM, ZIPFIAN_THETA_DEFAULT, 10, SEED);
     for (uint64_t i = 0; i < BENCH_INSERTS_MAX; i++) {
         cr_assert(bench_keys_insert(&keys, &number));
         if (i > 0) {
