@@ -196,6 +196,8 @@ def changes(before: Measured, after: Measured, threshold: float) -> list[Change]
     for pair in paired:
         reference = reference_of(pair, paired)
         for metric in COMPARED:
+            if metric == "rate" and pair.before.point != pair.after.point:
+                continue  # an open loop yields what was offered, and that is another rate
             change = judge(pair, metric, reference, threshold)
             if change is not None:
                 found.append(change)

@@ -19,6 +19,7 @@ SCHEMA = 1
 PREPARATION = "fill"
 OURS = "freshet"
 FLOOR = "floor"
+UNSENT_SHARE_MAX = 0.01  # as in load/main.c
 
 Point = tuple[tuple[str, float], ...]
 
@@ -65,6 +66,11 @@ def written_per_byte(run: dict[str, Any]) -> float | None:
     written = number_at(run, "server", "write_bytes")
     sent = number_at(run, "logical_bytes_written")
     return written / sent if written and sent else None
+
+
+def fell_behind(run: dict[str, Any]) -> bool:
+    """Whether operations of an open loop were due and not sent in the end: its latency is that of a queue that grows."""
+    return (number_at(run, "unsent") or 0) > UNSENT_SHARE_MAX * (number_at(run, "operations") or 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,6 +249,7 @@ def _check_run(run: Any, where: str) -> None:
             number_at(point, name)
         for metric in METRICS.values():
             metric.of(run)
+        fell_behind(run)
     except ReportError as error:
         raise ReportError(f"{where} ({run['scenario']}, {run['label']}): {error}") from None
 

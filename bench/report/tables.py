@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from report import colours, figures, words
-from report.measured import FLOOR, METRICS, Group, Measured, Point, is_floor, is_ours
+from report.measured import FLOOR, METRICS, Group, Measured, Point, fell_behind, is_floor, is_ours
 
 # What a table of a scenario has a column for, where any of its runs has it.
 COLUMNS = ("cpu", "instructions", "rate", "writes", "write_p50", "write_p99", "notices", "p50", "p99", "p99.9", "p99.99",
@@ -150,6 +150,8 @@ def _family(measured: Measured, groups: list[Group]) -> Table:
         row += [Cell(words.coordinate(dimension, value)) for dimension, value in group.point]
         for metric in metrics:
             note = _spread(group, metric) if metric in ("cpu", "rate", "notices") else ""
+            if metric == "rate" and any(map(fell_behind, group.runs)):
+                note = f"{note}, fell behind".removeprefix(", ")
             row.append(Cell(words.bare(group.median(metric), METRICS[metric].unit), "", note))
             row += [_floor_cell(measured, group)] if floors and metric == "cpu" else []
         rows.append([*row, Cell(str(len(group.runs)))])

@@ -54,6 +54,14 @@ class WhatMoved(ReportCase):
         _, moved = self.compared(ordinary_runs(), self.scaled(0.8, "freshet wire", "redis", "floor"))
         self.assertEqual(moved[("freshet http", "cpu")], compare.Verdict.WORSE)
 
+    def test_an_open_loop_at_another_rate_yields_another_rate(self):
+        def runs(offered):
+            return [a_run("freshet http", 5, point={"rate": offered}, rate=offered + noise) for noise in (0, 1)]
+
+        self.assertEqual(self.compared(runs(1000), runs(2000))[1], {}, "what was offered is no figure of the server")
+        slower = [dict(run, rate_per_s=run["rate_per_s"] / 2) for run in runs(1000)]
+        self.assertEqual(self.compared(runs(1000), slower)[1], {("freshet http", "rate"): compare.Verdict.WORSE})
+
     def test_one_repetition_cannot_tell_noise(self):
         text, moved = self.compared([a_run("freshet http", 5)], [a_run("freshet http", 7)])
         self.assertEqual(moved, {("freshet http", "cpu"): compare.Verdict.UNKNOWN})

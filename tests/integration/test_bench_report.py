@@ -8,7 +8,7 @@ import unittest.mock
 import xml.etree.ElementTree
 
 from bench_records import MACHINE, ReportCase, a_record, a_run, ordinary_runs
-from report import colours, figures, markdown, measured, page, report, svg, words
+from report import colours, figures, markdown, measured, page, report, svg, tables, words
 
 
 def drawn(figure, colour_of):
@@ -179,6 +179,13 @@ class ThePage(ReportCase):
 
 
 class TheTables(ReportCase):
+    def test_a_load_that_was_more_than_the_server_can_do_is_marked(self):
+        runs = [dict(a_run("freshet http", 5, point={"rate": rate}), unsent=unsent)
+                for rate, unsent in ((1000, 10), (2000, 11)) for _ in range(2)]  # fmt: skip
+        (table,) = tables.scenario(self.measured(runs), "get")[1]
+        column = table.columns.index(">throughput/s")
+        self.assertEqual(["fell behind" in row[column].note for row in table.rows], [False, True])
+
     def test_markdown_has_medians_spread_and_ratio(self):
         text = markdown.markdown([self.measured()], short=False)
         self.assertIn("| **freshet http** | 5.00 (4.90–5.10) | 1.25× | 80,000 (80,000–80,000) | 200 |", text)
