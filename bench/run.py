@@ -20,6 +20,7 @@ from harness.servers import BenchError
 # COMMANDS = {name: function(argv)} for what measures no server. Their docstrings are the help.
 MODULES = ("suites.floor_ratios", "suites.memory", "suites.start", "suites.filter", "suites.changes", "suites.wire",
            "suites.scenarios", "suites.peers", "suites.scaling", "report.report", "report.compare", "micro.instructions")
+INTERRUPTED = 130  # as of a shell's command that SIGINT ended
 # These take long, or do nothing until they are told what.
 NOT_IN_ALL = ("soak", "scenario", "peers", "scaling")
 
@@ -95,7 +96,7 @@ def make_parser(registry):
         prog="./dev bench", formatter_class=argparse.RawDescriptionHelpFormatter, usage="./dev bench NAME [options]",
         description=f"Benchmarks (bench/README.md). Each prints a table and writes build/bench/NAME.json.\n\n{names}",
         epilog=f"options of every{options}\n./dev bench NAME --help lists those that a benchmark has of its own.\n"
-               "Exit: 0; 1 when a limit was missed or a run went wrong; 2 usage.")
+               "Exit: 0; 1 when a limit was missed or a run went wrong; 2 usage; 130 when interrupted.")
     choices = parser.add_subparsers(dest="name", metavar="NAME", prog="./dev bench", help=argparse.SUPPRESS)
     for name, text in lines:
         if name in registry.commands:
@@ -117,7 +118,8 @@ def run_one(function, options, after=None):
             bench.left_out.insert(0, str(error))
         except BaseException as error:
             # Ctrl-C, or a fault of the harness: what was measured before is kept all the same.
-            record(bench, f"it was ended by {type(error).__name__} {error}".strip())
+            by = "an interruption" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__} {error}".strip()
+            record(bench, f"it was ended by {by}")
             raise
     failure = "; ".join(bench.left_out) or None
     for text in bench.left_out:
@@ -138,6 +140,18 @@ def record(bench, failure):
 
 
 def main():
+    try:
+        return measure()
+    except KeyboardInterrupt:
+        print("bench: interrupted: the servers have been ended; a result file, if one is named above, says that it is not "
+              "complete", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"bench: {error.filename or 'the benchmark'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def measure():
     registry = register()
     arguments = sys.argv[1:]
     if arguments and arguments[0] in registry.commands:
@@ -150,7 +164,7 @@ def main():
     if options.server_core == options.load_core:
         parser.error("--server-core and --load-core: two cores are needed, one for the server, one for the load")
     # SIGTERM unwinds like Ctrl-C, so that no server and no data directory stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.name != "all":
         return 0 if run_one(registry.benches[options.name], options, registry.after.get(options.name)) else 1
     passed = [run_one(function, parser.parse_args([name, *arguments[1:]]))

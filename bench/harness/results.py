@@ -57,6 +57,16 @@ def commit():
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
 
 
+def _put(path, text):
+    """The whole text or, where there is no room for it, nothing: the file that was there before is kept."""
+    new = path.with_suffix(".new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def write(name, bench, command, failure):
     """Writes the record of a Bench, twice; the path of the newest."""
     ended_at = now()
@@ -73,5 +83,5 @@ def write(name, bench, command, failure):
     newest = FOLDER / f"{name}.json"
     for path in (kept, newest):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        _put(path, text)
     return newest

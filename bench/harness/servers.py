@@ -84,7 +84,7 @@ class Process:
             ready = json.loads(line)
             self.target, self.wire = ready["http"], ready.get("wire")
         except (ValueError, KeyError):
-            raise BenchError(f"{self.command[3]} did not get ready; see {self.log}") from None
+            raise BenchError(f"{self.command[3]} did not get ready; see {self.log}:\n{tail(self.log)}") from None
 
     def wait_listening(self, name):
         """For a foreign server, which tells nobody that it is ready."""
@@ -95,7 +95,7 @@ class Process:
                 if probe.connect_ex((host, int(port))) == 0:
                     return
             time.sleep(0.05)
-        raise BenchError(f"{name} did not get ready; see {self.log}")
+        raise BenchError(f"{name} did not get ready; see {self.log}:\n{tail(self.log)}")
 
     def stop(self):
         if self.process.poll() is None:

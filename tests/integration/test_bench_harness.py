@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import dataclasses
+import errno
 import io
 import json
 import os
@@ -141,6 +143,21 @@ class TestLoads(HarnessTest):
 
 
 class TestOptions(unittest.TestCase):
+    def ended_by(self, error):
+        """(exit code, standard error) of a benchmark that an exception ended."""
+        with (
+            unittest.mock.patch.object(bench_run, "measure", side_effect=error),
+            contextlib.redirect_stderr(io.StringIO()) as told,
+        ):
+            return bench_run.main(), told.getvalue()
+
+    def test_an_interruption_and_a_full_disk_are_told_without_a_traceback(self):
+        code, told = self.ended_by(KeyboardInterrupt())
+        self.assertEqual((code, told.count("\n")), (130, 1))
+        self.assertIn("bench: interrupted", told)
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "build/bench/x")
+        self.assertEqual(self.ended_by(full), (1, "bench: build/bench/x: No space left on device\n"))
+
     def test_what_is_usual_for_one_benchmark_is_not_for_another(self):
         parser = bench_run.make_parser(bench_run.register())
         runs = {name: parser.parse_args([name]).runs for name in ("get", "peers", "scaling")}
@@ -151,11 +168,15 @@ class TestOptions(unittest.TestCase):
 class TestRecords(HarnessTest):
     """A whole benchmark against a real server, and the record that it leaves."""
 
-    def bench(self, expect="200,201"):
-        """(whether it passed, its record's path, what it printed)"""
-        path = self.folder / "writes.yaml"
+    def scenario(self, name="writes", expect="200,201"):
+        path = self.folder / f"{name}.yaml"
         path.write_text(SCENARIO.format(expect=expect), "utf-8")
-        options = self.options(name="scenario", scenarios=[scenario.read(path)], protocol=None, loop=None)
+        return scenario.read(path)
+
+    def bench(self, *some, expect="200,201", **asked):
+        """(whether it passed, its record's path, what it printed)"""
+        asked = {"protocol": None, "loop": None, **asked}
+        options = self.options(name="scenario", scenarios=some or [self.scenario(expect=expect)], **asked)
         out = io.StringIO()
         with (
             unittest.mock.patch.object(results, "FOLDER", self.folder),
@@ -213,8 +234,59 @@ class TestRecords(HarnessTest):
         with unittest.mock.patch.object(scenarios, "bench_scenario", interrupted), self.assertRaises(KeyboardInterrupt):
             self.bench()
         record = json.loads((self.folder / "scenario.json").read_text("utf-8"))
-        self.assertIn("KeyboardInterrupt", record["failure"])
+        self.assertEqual(record["failure"], "it was ended by an interruption")
         self.assertEqual([run["scenario"] for run in record["runs"]], ["fill", "writes"])
+
+    def test_one_that_fails_does_not_stop_the_others(self):
+        passed, path, out = self.bench(self.scenario("bad", expect="404"), self.scenario("good"))
+        self.assertFalse(passed)
+        self.assertIn("left out: bad: the load on freshet http went wrong", out)
+        record = json.loads(path.read_text("utf-8"))
+        self.assertIn("bad: the load", record["failure"])
+        self.assertEqual([run["scenario"] for run in record["runs"]], ["fill", "fill", "good"])
+
+    def test_two_of_one_name_are_no_repetitions(self):
+        passed, path, out = self.bench(self.scenario(), self.scenario())
+        self.assertFalse(passed)
+        self.assertIn("two of these scenarios are called writes", out)
+        self.assertFalse(path.exists(), "nothing was measured")
+
+    def test_what_no_scenario_has_is_not_measured(self):
+        for asked, says in (({"protocol": "wire"}, "not over wire"), ({"loop": "open"}, "not in open loop")):
+            passed, path, out = self.bench(**asked)
+            self.assertFalse(passed)
+            self.assertIn(f"writes: {says}", out)
+            self.assertIn("nothing was measured", out)
+            self.assertFalse(path.exists())
+
+    def test_no_room_for_a_record_keeps_the_one_before(self):
+        _, path, _ = self.bench()
+        before = path.read_text("utf-8")
+        whole = pathlib.Path.write_text
+
+        def full(file, text, *more, **named):
+            if file.suffix != ".new":
+                return whole(file, text, *more, **named)
+            whole(file, text[:100], *more, **named)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+        with unittest.mock.patch.object(pathlib.Path, "write_text", full), self.assertRaises(OSError):
+            self.bench()
+        self.assertEqual(path.read_text("utf-8"), before)
+        self.assertEqual(list(self.folder.rglob("*.new")), [])
+
+    def test_a_server_that_does_not_start_says_why(self):
+        bench = Bench(self.options(), self.folder)
+        with self.assertRaisesRegex(BenchError, "did not get ready(.|\n)*--no-such-option"):
+            bench.freshet(more=("--no-such-option",)).__enter__()
+
+    def test_pages_are_read_once_before_they_are_measured(self):
+        pages = dataclasses.replace(self.scenario(), mix={"list": 1})
+        bench = Bench(self.options(), self.folder)
+        with scenarios.filled(bench, pages, "http"):
+            warmed = [run for run in bench.runs if run["label"] == "warm"]
+        self.assertEqual(warmed[0]["config"]["mix"], {"list": 1})
+        self.assertGreaterEqual(sum(run["operations"] for run in warmed), pages.records)
 
     def test_a_server_whose_count_is_another_fails_it(self):
         counted = Freshet.answered
