@@ -22,6 +22,7 @@ CURVES_HEIGHT = 300
 BAR_HEIGHT = 30
 FONT = 12
 LETTER = 6.3  # px, what a letter of that size takes on average
+BOLD_LETTER = 7.3
 DPI = 72
 DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
 
@@ -78,7 +79,9 @@ def _draw_bars(figure: Bars, colour_of: dict[str, str]) -> Sheet:
     height = 64 + count * BAR_HEIGHT + (22 if figure.floor is not None else 8)
     labels = [bar.label for bar in figure.bars]
     left = min(190.0, 16 + LETTER * max(len(label) for label in labels))
-    sheet, axes = _sheet(height, left, 70, 52, 14 + (18 if figure.floor is not None else 0))
+    told = max(len(words.amount(bar.summary.median, figure.unit)) for bar in figure.bars)
+    right = max(70.0, 8 + BOLD_LETTER * told)  # 1,151,819/s is whole, too
+    sheet, axes = _sheet(height, left, right, 52, 14 + (18 if figure.floor is not None else 0))
     spread = any(bar.summary.count > 1 for bar in figure.bars)
     _title(sheet, height, figure.title,
            UNIT_NAMES[figure.unit] + (", median of the runs, whiskers from the smallest to the largest" if spread else ""))
