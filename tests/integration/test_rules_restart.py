@@ -125,6 +125,8 @@ class TestRestart(unittest.TestCase):
         self.ask(server, "PUT", "/pets/0", {"n": 1})
         receiver.wait(1)
         self.ask(server, "DELETE", "/rules/r")
+        # Until its worker sees that it is gone, a rule goes on with what comes.
+        support.eventually(lambda: 'rule="r"' not in self.ask(server, "GET", "/metrics").text)
         self.ask(server, "PUT", "/pets/0", {"n": 2})
         self.rule(server, receiver)
         self.assertEqual(server.stop(), 0)
