@@ -514,18 +514,18 @@ static uint64_t wait_ns(const struct worker *worker)
     return next_ns < now_ns + POLL_NS ? 0 : next_ns - now_ns - POLL_NS / 2;
 }
 
-/* What falls due meanwhile counts from when it was due, as always. */
-static void give_way(struct worker *worker, uint64_t wait)
+/* Whether it slept. What falls due meanwhile counts from when it was due, as always. */
+static bool give_way(struct worker *worker, bool polls)
 {
     static const struct timespec pause = {.tv_nsec = GIVE_WAY_NS};
-    bool polls = wait == 0;
-    if (polls && worker->turn_ns - worker->gave_way_ns < GIVE_WAY_EVERY_NS) {
-        return;
-    }
-    if (polls) {
+    bool sleeps = polls && worker->turn_ns - worker->gave_way_ns >= GIVE_WAY_EVERY_NS;
+    if (sleeps) {
         nanosleep(&pause, NULL);
     }
-    worker->gave_way_ns = worker->turn_ns;
+    if (sleeps || !polls) {
+        worker->gave_way_ns = worker->turn_ns;
+    }
+    return sleeps;
 }
 
 static unsigned see_completions(struct worker *worker)
@@ -587,7 +587,8 @@ static void publish(struct worker *worker)
 static enum status turn(struct worker *worker)
 {
     uint64_t wait = wait_ns(worker);
-    give_way(worker, wait);
+    bool polls = wait == 0;
+    bool slept = give_way(worker, polls);
     enum status status = uring_turn(&worker->uring, wait);
     if (status != STATUS_OK) {
         return status;
@@ -607,7 +608,7 @@ static enum status turn(struct worker *worker)
     if (worker->open_loop && worker->seen_phase == PHASE_MEASURE) {
         see_behind(worker, begun);
         worker->counters.poll_ns +=
-            wait == 0 && seen == 0 && begun == 0 ? worker->send_ns - before_ns : 0;
+            polls && !slept && seen == 0 && begun == 0 ? worker->send_ns - before_ns : 0;
     }
     return STATUS_OK;
 }
