@@ -61,25 +61,27 @@ Test(watch, a_journal_that_became_read_only_is_said_once)
     cr_assert_eq(said("journal failed"), 1);
 }
 
+/* A look at a journal that refuses writes for that, or at one that takes them: STATUS_OK. */
+static void look(enum status refusing)
+{
+    const struct engine_health health = {.journal_refusing = refusing};
+    watch_step(&watch, &health, lines);
+}
+
 Test(watch, room_on_the_disk_is_said_when_it_goes_and_when_it_is_back)
 {
-    const struct engine_health little = {.journal_refusing = STATUS_BUSY};
-    const struct engine_health enough = {.journal_refusing = STATUS_OK};
-    watch_step(&watch, &little, lines);
-    watch_step(&watch, &little, lines);
-    watch_step(&watch, &enough, lines);
-    watch_step(&watch, &enough, lines);
+    look(STATUS_BUSY);
+    look(STATUS_BUSY);
+    look(STATUS_OK);
+    look(STATUS_OK);
     cr_assert_eq(said("room on the disk"), 2);
 }
 
 Test(watch, what_ended_is_what_writes_were_refused_for)
 {
-    const struct engine_health full = {.journal_refusing = STATUS_DISK_FULL};
-    const struct engine_health failed = {.journal_refusing = STATUS_IO_ERROR};
-    const struct engine_health well = {.journal_refusing = STATUS_OK};
-    watch_step(&watch, &full, lines);
-    watch_step(&watch, &failed, lines);
-    watch_step(&watch, &well, lines);
+    look(STATUS_DISK_FULL);
+    look(STATUS_IO_ERROR);
+    look(STATUS_OK);
     cr_assert_eq(said("can be prepared again: writes are accepted\",\"ended\":\"the disk or the "
                       "kernel reported an error\""),
                  1);
@@ -87,20 +89,15 @@ Test(watch, what_ended_is_what_writes_were_refused_for)
 
 Test(watch, a_failure_that_was_no_full_disk_does_not_end_with_room)
 {
-    const struct engine_health failed = {.journal_refusing = STATUS_IO_ERROR};
-    const struct engine_health well = {.journal_refusing = STATUS_OK};
-    watch_step(&watch, &failed, lines);
-    watch_step(&watch, &well, lines);
+    look(STATUS_IO_ERROR);
+    look(STATUS_OK);
     cr_assert_eq(said("room on the disk"), 0);
 }
 
 Test(watch, a_full_disk_ends_with_room_whatever_came_before)
 {
-    const struct engine_health failed = {.journal_refusing = STATUS_IO_ERROR};
-    const struct engine_health full = {.journal_refusing = STATUS_DISK_FULL};
-    const struct engine_health well = {.journal_refusing = STATUS_OK};
-    watch_step(&watch, &failed, lines);
-    watch_step(&watch, &full, lines);
-    watch_step(&watch, &well, lines);
+    look(STATUS_IO_ERROR);
+    look(STATUS_DISK_FULL);
+    look(STATUS_OK);
     cr_assert_eq(said("there is room on the disk again"), 1);
 }
