@@ -53,12 +53,11 @@ def filled(bench, scenario, protocol):
     with bench.freshet(durability=scenario.durability, cache=scenario.cache_bytes) as server:
         spoken = bench.over(server, protocol)
         bench.fill(spoken, scenario.records, "--value-bytes", scenario.value_bytes)
+        checked = ["--value-bytes", scenario.value_bytes, "--connections", 50, "--expect-status", 200, "--check"]
         if "get" in scenario.mix and not scenario.path and scenario.cache_bytes != 0:
-            bench.warm(spoken, scenario.records, "--value-bytes", scenario.value_bytes, "--connections", 50,
-                       "--expect-status", 200, "--check")
+            bench.warm(spoken, scenario.records, *checked)
         if "list" in scenario.mix and not scenario.grows() and scenario.cache_bytes != 0:
-            bench.warm(spoken, scenario.records, "--value-bytes", scenario.value_bytes, "--connections", 50,
-                       "--expect-status", 200, "--check", "--mix", "list=1")
+            bench.warm(spoken, scenario.records, *checked, "--mix", "list=1")
         yield spoken
     shutil.rmtree(server.data)
 
